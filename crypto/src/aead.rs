@@ -23,7 +23,12 @@ pub enum AeadError {
 ///
 /// # Errors
 /// [`AeadError::TooLong`].
-pub fn seal(key: &Secret<32>, nonce: &[u8; 12], associated: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, AeadError> {
+pub fn seal(
+    key: &Secret<32>,
+    nonce: &[u8; 12],
+    associated: &[u8],
+    plaintext: &[u8],
+) -> Result<Vec<u8>, AeadError> {
     ChaCha20Poly1305::new(key.expose().into())
         .encrypt(nonce.into(), Payload { msg: plaintext, aad: associated })
         .map_err(|_| AeadError::TooLong)
@@ -33,7 +38,12 @@ pub fn seal(key: &Secret<32>, nonce: &[u8; 12], associated: &[u8], plaintext: &[
 ///
 /// # Errors
 /// [`AeadError::NotAuthentic`].
-pub fn open(key: &Secret<32>, nonce: &[u8; 12], associated: &[u8], sealed: &[u8]) -> Result<Vec<u8>, AeadError> {
+pub fn open(
+    key: &Secret<32>,
+    nonce: &[u8; 12],
+    associated: &[u8],
+    sealed: &[u8],
+) -> Result<Vec<u8>, AeadError> {
     ChaCha20Poly1305::new(key.expose().into())
         .decrypt(nonce.into(), Payload { msg: sealed, aad: associated })
         .map_err(|_| AeadError::NotAuthentic)
