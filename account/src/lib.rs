@@ -1,1 +1,36 @@
-//! Keyglass account.
+//! Account records, prekeys and request authentication: the formats that clients and servers share.
+//!
+//! Pure code: no clock, no randomness, no I/O. Everything is encoded big-endian in the presentation language of
+//! TLS (RFC 8446 section 3), starts with a format number, has bounds on every vector and admits no trailing bytes,
+//! so that one value has one encoding. Every signature covers a tag of its own ([`tag`]), the origin of the log
+//! ([`origin`]) and the label, so that nothing signed for one purpose, log or account serves another.
+//!
+//! - [`record`]: what the log holds for a label; [`chain`] how its identity keys follow from one another;
+//!   [`verify`] whether a version is valid; [`root`] what a first contact must search for; [`author`] how
+//!   the owner makes the next version.
+
+//! - [`auth`]: requests signed by a device, and the tokens that stand in for them.
+//! - [`api`] and [`problem`]: the JSON of the prekey and mailbox service, and its error types.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::as_conversions
+    )
+)]
+
+pub mod author;
+pub mod chain;
+pub mod codec;
+pub mod device;
+pub mod label;
+pub mod origin;
+pub mod record;
+pub mod root;
+mod succession;
+pub mod tag;
+pub mod time;
+pub mod verify;
