@@ -4,6 +4,7 @@
 pub mod ibst;
 pub mod ladder;
 pub mod log_hash;
+pub mod log_tree;
 
 #[cfg(test)]
 mod vectors;
