@@ -1,36 +1,65 @@
-//! HKDF-SHA256 (RFC 5869) and HMAC-SHA256 (RFC 2104).
+//! HMAC-SHA256 (RFC 2104) and HKDF-SHA256 (RFC 5869).
+//!
+//! Both are total: every key has an HMAC, and an HKDF output that would be too long does not compile.
 
-use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use thiserror::Error;
+use zeroize::Zeroizing;
 
-use crate::{hash::Digest, secret::Secret};
-
-/// More than 255 hash lengths of output were asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("HKDF gives at most 8160 bytes")]
-pub struct TooLong;
-
-/// HKDF-SHA256: extract from `salt` and `ikm`, expand with `info` into `N` bytes.
-///
-/// # Errors
-/// [`TooLong`] if `N` is more than 8160.
-pub fn hkdf_sha256<const N: usize>(salt: &[u8], ikm: &[u8], info: &[u8]) -> Result<Secret<N>, TooLong> {
-    let mut out = zeroize::Zeroizing::new([0; N]);
-    Hkdf::<Sha256>::new(Some(salt), ikm).expand(info, out.as_mut_slice()).map_err(|_| TooLong)?;
-    Ok(Secret::new(*out))
-}
+use crate::{
+    hash::{Digest, sha256},
+    secret::Secret,
+};
 
 /// HMAC-SHA256 over the concatenation of `parts`. A key longer than 64 bytes is hashed first, as RFC 2104 says.
+///
+/// To check a MAC that came from outside, compare with [`secret::equal`](crate::secret::equal), never with `==`.
 #[must_use]
 pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Digest {
-    // Keys of every length are accepted; the error type of the trait has no value that occurs.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
-        return [0; 32];
-    };
+    let block = key_block(key);
+    let mut mac = Hmac::<Sha256>::new((&*block).into());
     for part in parts {
         mac.update(part);
     }
     mac.finalize().into_bytes().into()
+}
+
+/// The key, hashed if it is too long, and padded with zeros to a block of the hash.
+fn key_block(key: &[u8]) -> Zeroizing<[u8; 64]> {
+    let mut block = Zeroizing::new([0; 64]);
+    if key.len() <= block.len() {
+        block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+    } else {
+        let hashed = Zeroizing::new(sha256(&[key]));
+        block.iter_mut().zip(hashed.iter()).for_each(|(to, from)| *to = *from);
+    }
+    block
+}
+
+/// HKDF-SHA256: extracts from `salt` and `ikm`, then expands with `info` into `N` bytes.
+///
+/// `N` is at most 8160 (255 digests), which the compiler checks. An empty `salt` is the same as none. Different uses
+/// of one `ikm` need different `info`.
+///
+/// ```
+/// let key = keyglass_crypto::kdf::hkdf_sha256::<32>(b"salt", b"input key material", b"purpose");
+/// # assert_ne!(key.expose(), &[0; 32]);
+/// ```
+///
+/// ```compile_fail
+/// let key = keyglass_crypto::kdf::hkdf_sha256::<8161>(b"salt", b"input key material", b"purpose");
+/// ```
+#[must_use]
+pub fn hkdf_sha256<const N: usize>(salt: &[u8], ikm: &[u8], info: &[u8]) -> Secret<N> {
+    const { assert!(N <= 255 * 32, "HKDF-SHA256 gives at most 8160 bytes") }
+    let pseudorandom_key = Zeroizing::new(hmac_sha256(salt, &[ikm]));
+    let mut output = Zeroizing::new([0; N]);
+    let mut previous = Zeroizing::new([0; 32]);
+    for (chunk, counter) in output.chunks_mut(32).zip(1..=u8::MAX) {
+        // Each digest continues from the one before; the first has none.
+        let chained = if counter == 1 { &[] } else { previous.as_slice() };
+        *previous = hmac_sha256(pseudorandom_key.as_slice(), &[chained, info, &[counter]]);
+        chunk.iter_mut().zip(previous.iter()).for_each(|(to, from)| *to = *from);
+    }
+    Secret::new(*output)
 }

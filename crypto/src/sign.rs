@@ -1,9 +1,16 @@
-//! Ed25519 (RFC 8032), verified strictly: no small-order keys, no `S` above the group order, no cofactor.
+//! Ed25519 (RFC 8032), verified strictly.
+//!
+//! RFC 8032 leaves verifiers some freedom, so that two of them can disagree on a signature. Here a signature counts only
+//! if every reading of the RFC accepts it: key and `R` are canonical and not of small order, `S` is below the group
+//! order, and the equation holds without the cofactor. Whoever made such a signature knew its message: no key is valid
+//! for every message, and no signature can be turned into another.
 
 use core::fmt;
 
 use ed25519_dalek::Signer as _;
 use thiserror::Error;
+
+use crate::{point, secret::Secret};
 
 /// Why a key or a signature was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -29,10 +36,10 @@ impl VerifyingKey {
     /// # Errors
     /// [`SignError::NonCanonicalKey`] or [`SignError::SmallOrderKey`].
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, SignError> {
-        let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| SignError::NonCanonicalKey)?;
-        if key.to_edwards().compress().to_bytes() != *bytes {
+        if !point::is_canonical(bytes) {
             return Err(SignError::NonCanonicalKey);
         }
+        let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| SignError::NonCanonicalKey)?;
         if key.is_weak() {
             return Err(SignError::SmallOrderKey);
         }
@@ -77,8 +84,8 @@ impl SigningKey {
 
     /// The seed, for storing the key.
     #[must_use]
-    pub fn to_seed(&self) -> crate::secret::Secret<32> {
-        crate::secret::Secret::new(self.0.to_bytes())
+    pub fn to_seed(&self) -> Secret<32> {
+        Secret::new(self.0.to_bytes())
     }
 
     /// The public half.

@@ -133,6 +133,16 @@ fn a_proof_whose_gamma_has_another_torsion_part_is_refused() {
 }
 
 #[test]
+fn outputs_of_many_inputs_are_those_of_each() {
+    let secret = VrfSecretKey::from_seed(&[7; 32]);
+    for count in [0, 1, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH] {
+        let inputs: Vec<[u8; 2]> = (0..count).map(|n| u16::try_from(n).unwrap().to_be_bytes()).collect();
+        let each: Vec<VrfOutput> = inputs.iter().map(|alpha| secret.output(alpha)).collect();
+        assert_eq!(secret.outputs(&inputs), each);
+    }
+}
+
+#[test]
 fn the_secret_key_prints_nothing() {
     assert_eq!(format!("{:?}", VrfSecretKey::from_seed(&[0x61; 32])), "VrfSecretKey(..)");
 }
