@@ -17,7 +17,9 @@ pub mod checkpoint;
 pub mod cosignature;
 pub mod note;
 pub mod policy;
+pub mod proof;
 pub mod rfc6962;
+pub mod tile;
 pub mod time;
 pub mod witnessed;
 

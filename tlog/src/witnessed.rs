@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 use crate::{
+    Digest,
     checkpoint::{Checkpoint, CheckpointError, Unverified},
     note::{self, KeyName, NoteVerifyError, SignatureLine, SignedNote, Vkey},
     policy::{Name, Policy, Quorum},
@@ -110,6 +111,15 @@ impl Judged {
         }
     }
 
+    /// The tree's size and root.
+    #[must_use]
+    pub fn tree(&self) -> (u64, Digest) {
+        match self {
+            Self::Witnessed(checkpoint) => (checkpoint.tree_size(), *checkpoint.root()),
+            Self::LogSigned(checkpoint) => (checkpoint.tree_size(), *checkpoint.root()),
+        }
+    }
+
     /// The checkpoint with its state forgotten.
     #[must_use]
     pub fn into_unverified(self) -> Checkpoint {
@@ -146,7 +156,7 @@ impl Horizon {
         Self(None)
     }
 
-    fn admits(self, time: UnixSeconds) -> bool {
+    pub(crate) fn admits(self, time: UnixSeconds) -> bool {
         let Self(Some(last)) = self else {
             return true;
         };
