@@ -1,4 +1,8 @@
 //! Commitments: HMAC-SHA256 under the fixed key `Kc` (draft-ietf-keytrans-protocol, "Commitment").
+//!
+//! The log's tree holds a commitment to each value instead of the value. It binds the log to the value, and hides it
+//! until the *opening*, 16 random bytes at the start of the encoded `CommitmentValue`, is shown. Erasing an opening
+//! therefore erases the value from the log without touching a hash.
 
 use crate::{hash::Digest, kdf::hmac_sha256};
 
@@ -13,4 +17,21 @@ pub const OPENING_LEN: usize = 16;
 #[must_use]
 pub fn commit(commitment_value: &[&[u8]]) -> Digest {
     hmac_sha256(&KC, commitment_value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vectors::{self, field};
+
+    #[test]
+    fn vectors_of_commitments() {
+        vectors::each("commitment.json", "cases", |case| {
+            let value = field(case, "commitment_value");
+            assert_eq!(commit(&[&value]).as_slice(), field(case, "commitment"));
+            assert!(
+                value.starts_with(&field(case, "opening")) && field(case, "opening").len() == OPENING_LEN
+            );
+        });
+    }
 }

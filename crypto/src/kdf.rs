@@ -63,3 +63,35 @@ pub fn hkdf_sha256<const N: usize>(salt: &[u8], ikm: &[u8], info: &[u8]) -> Secr
     }
     Secret::new(*output)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// RFC 2104, section 2, written out.
+        #[test]
+        fn hmac_agrees_with_its_definition(
+            key in prop::collection::vec(any::<u8>(), 0..200), text: Vec<u8>, split: prop::sample::Index
+        ) {
+            let mut block = if key.len() > 64 { sha256(&[&key]).to_vec() } else { key.clone() };
+            block.resize(64, 0);
+            let padded = |pad: u8| block.iter().map(|byte| byte ^ pad).collect::<Vec<_>>();
+            let expected = sha256(&[&padded(0x5c), &sha256(&[&padded(0x36), &text])]);
+            let (start, end) = text.split_at(split.index(text.len() + 1));
+            prop_assert_eq!(hmac_sha256(&key, &[start, end]), expected);
+        }
+
+        #[test]
+        fn a_longer_output_begins_with_a_shorter_one(salt: Vec<u8>, ikm: Vec<u8>, info: Vec<u8>) {
+            let longest = hkdf_sha256::<8160>(&salt, &ikm, &info);
+            prop_assert!(longest.expose().starts_with(hkdf_sha256::<1>(&salt, &ikm, &info).expose()));
+            prop_assert!(longest.expose().starts_with(hkdf_sha256::<32>(&salt, &ikm, &info).expose()));
+            prop_assert!(longest.expose().starts_with(hkdf_sha256::<33>(&salt, &ikm, &info).expose()));
+        }
+    }
+}

@@ -44,3 +44,60 @@ impl<const N: usize> fmt::Debug for Secret<N> {
 pub fn equal(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{dh::DhSecretKey, sign::SigningKey, vrf::VrfSecretKey};
+
+    /// Compiles only for types whose memory is overwritten when they are dropped.
+    fn is_erased<T: ZeroizeOnDrop>() {}
+
+    #[test]
+    fn secrets_are_erased() {
+        is_erased::<Secret<32>>();
+        is_erased::<VrfSecretKey>();
+        // What the libraries keep for us, which depends on their features.
+        is_erased::<ed25519_dalek::SigningKey>();
+        is_erased::<x25519_dalek::StaticSecret>();
+        is_erased::<x25519_dalek::SharedSecret>();
+        is_erased::<chacha20poly1305::ChaCha20Poly1305>();
+        // An HMAC consists of these, and has no marker of its own.
+        is_erased::<sha2::Sha256>();
+        is_erased::<sha2::Sha512>();
+
+        let mut secret = Secret::new([0x61; 4]);
+        secret.zeroize();
+        assert_eq!(secret.expose(), &[0; 4]);
+    }
+
+    /// A derived `Debug` would print 97 or 61 somewhere.
+    #[test]
+    fn secrets_print_nothing() {
+        let printed = [
+            (format!("{:?}", Secret::new([0x61; 32])), "Secret<32>(..)"),
+            (format!("{:?}", SigningKey::from_seed(&[0x61; 32])), "SigningKey(..)"),
+            (format!("{:?}", DhSecretKey::from_bytes(&[0x61; 32])), "DhSecretKey(..)"),
+            (format!("{:?}", VrfSecretKey::from_seed(&[0x61; 32])), "VrfSecretKey(..)"),
+        ];
+        for (printed, expected) in printed {
+            assert_eq!(printed, expected);
+        }
+        let pretty = format!("{:#?}", SigningKey::from_seed(&[0x61; 32]).to_seed());
+        assert_eq!(pretty, "Secret<32>(..)");
+    }
+
+    #[test]
+    fn equality_looks_at_every_byte() {
+        let secret = Secret::new([7; 32]);
+        assert_eq!(secret, secret.clone());
+        for place in 0..32 {
+            let mut other = [7; 32];
+            other[place] ^= 1;
+            assert_ne!(secret, Secret::new(other));
+            assert!(!equal(secret.expose(), &other));
+        }
+        assert!(equal(secret.expose(), &[7; 32]));
+        assert!(!equal(secret.expose(), &[7; 31]));
+    }
+}
