@@ -8,7 +8,7 @@
 //! - [`record`]: what the log holds for a label; [`chain`] how its identity keys follow from one another;
 //!   [`verify`] whether a version is valid; [`root`] what a first contact must search for; [`author`] how
 //!   the owner makes the next version.
-
+//! - [`prekey`]: signed prekeys, batches of one-time prekeys under a signed Merkle root ([`merkle`]), bundles.
 //! - [`auth`]: requests signed by a device, and the tokens that stand in for them.
 //! - [`api`] and [`problem`]: the JSON of the prekey and mailbox service, and its error types.
 #![cfg_attr(
@@ -22,12 +22,17 @@
     )
 )]
 
+pub mod api;
+pub mod auth;
 pub mod author;
 pub mod chain;
 pub mod codec;
 pub mod device;
 pub mod label;
+pub mod merkle;
 pub mod origin;
+pub mod prekey;
+pub mod problem;
 pub mod record;
 pub mod root;
 mod succession;

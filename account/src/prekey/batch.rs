@@ -1,0 +1,281 @@
+//! Batches of one-time prekeys under one signature.
+
+use keyglass_crypto::{
+    dh::DhPublicKey,
+    hash::Digest,
+    sign::{Signature, SigningKey},
+};
+
+use super::{FORMAT, PreKeyError, X25519, read_key, read_type};
+use crate::{
+    codec::{Reader, Writer},
+    device::Device,
+    merkle::{self, Tree},
+    tag,
+    time::UnixMillis,
+};
+
+/// One-time prekeys in one batch at most.
+pub const MAX_LEAVES: u16 = 1024;
+/// Hashes in the path of a batch of [`MAX_LEAVES`].
+const MAX_PATH: usize = 10;
+/// Bytes of an encoded header.
+const HEADER_LEN: usize = 116;
+/// Bytes of an encoded one-time prekey.
+const LEAF_LEN: usize = 37;
+/// More bytes than any batch has.
+pub const MAX_BATCH_LEN: usize = HEADER_LEN + LEAF_LEN * 1024;
+
+/// What a device signs of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchHeader {
+    /// The device in the account.
+    pub device: u32,
+    /// The batch's number; a later one has a greater number.
+    pub batch: u32,
+    /// One-time prekeys in it, 1 to [`MAX_LEAVES`].
+    pub leaf_count: u16,
+    /// From when on nobody may use them.
+    pub expires: UnixMillis,
+    /// The root of the Merkle tree whose leaves are the encoded one-time prekeys.
+    pub root: Digest,
+    /// By the device's signing key.
+    pub signature: Signature,
+}
+
+impl BatchHeader {
+    /// Checks that `device` signed this header for `label` in the log `origin` and that it has not expired at `now`.
+    ///
+    /// # Errors
+    /// [`PreKeyError::WrongDevice`], [`PreKeyError::BadBatchSignature`] or [`PreKeyError::BatchExpired`].
+    pub fn verify(
+        &self,
+        origin: &str,
+        label: &[u8],
+        device: &Device,
+        now: UnixMillis,
+    ) -> Result<(), PreKeyError> {
+        if self.device != device.id {
+            return Err(PreKeyError::WrongDevice { found: self.device, expected: device.id });
+        }
+        device
+            .signing_key
+            .verify(&self.message(origin, label), &self.signature)
+            .map_err(|_| PreKeyError::BadBatchSignature)?;
+        if now >= self.expires {
+            return Err(PreKeyError::BatchExpired);
+        }
+        Ok(())
+    }
+
+    fn message(&self, origin: &str, label: &[u8]) -> Vec<u8> {
+        let mut message = tag::signed(tag::PREKEY_BATCH, origin, label);
+        self.write_fields(&mut message);
+        message.finish()
+    }
+
+    fn write_fields(&self, out: &mut Writer) {
+        out.u8(FORMAT).u8(X25519).u32(self.device).u32(self.batch).u16(self.leaf_count);
+        out.u64(self.expires.0).bytes(&self.root);
+    }
+
+    fn write(&self, out: &mut Writer) {
+        self.write_fields(out);
+        out.bytes(&self.signature.0);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, PreKeyError> {
+        reader.format(FORMAT)?;
+        read_type(reader)?;
+        let device = reader.u32()?;
+        let batch = reader.u32()?;
+        let leaf_count = reader.u16()?;
+        if leaf_count == 0 || leaf_count > MAX_LEAVES {
+            return Err(PreKeyError::BatchSize(usize::from(leaf_count)));
+        }
+        Ok(Self {
+            device,
+            batch,
+            leaf_count,
+            expires: UnixMillis(reader.u64()?),
+            root: reader.array()?,
+            signature: Signature(reader.array()?),
+        })
+    }
+}
+
+/// One key of a batch, for one session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OneTimePreKey {
+    /// Its number among the device's one-time prekeys, never used twice.
+    pub id: u32,
+    /// The key.
+    pub key: DhPublicKey,
+}
+
+impl OneTimePreKey {
+    /// The leaf of the tree.
+    fn leaf(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        self.write(&mut out);
+        out.finish()
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.u8(X25519).u32(self.id).bytes(&self.key.to_bytes());
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, PreKeyError> {
+        read_type(reader)?;
+        let id = reader.u32()?;
+        Ok(Self { id, key: read_key(reader, id)? })
+    }
+}
+
+/// A batch as it is uploaded and stored: the signed header and all its keys, which have the signed root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreKeyBatch {
+    header: BatchHeader,
+    prekeys: Vec<OneTimePreKey>,
+}
+
+impl PreKeyBatch {
+    /// Signs a batch of keys, whose ids must ascend.
+    ///
+    /// # Errors
+    /// [`PreKeyError::BatchSize`] or [`PreKeyError::IdsNotAscending`].
+    pub fn sign(
+        origin: &str,
+        label: &[u8],
+        signing_key: &SigningKey,
+        device: u32,
+        batch: u32,
+        expires: UnixMillis,
+        prekeys: Vec<OneTimePreKey>,
+    ) -> Result<Self, PreKeyError> {
+        check_ascending(&prekeys)?;
+        let leaf_count = u16::try_from(prekeys.len())
+            .ok()
+            .filter(|count| *count <= MAX_LEAVES)
+            .ok_or(PreKeyError::BatchSize(prekeys.len()))?;
+        let root = tree(&prekeys).root().ok_or(PreKeyError::BatchSize(0))?;
+        let signature = Signature([0; 64]);
+        let mut header = BatchHeader { device, batch, leaf_count, expires, root, signature };
+        header.signature = signing_key.sign(&header.message(origin, label));
+        Ok(Self { header, prekeys })
+    }
+
+    /// Decodes a batch and checks its keys against the root. The signature is checked by [`BatchHeader::verify`].
+    ///
+    /// # Errors
+    /// [`PreKeyError::Codec`], [`PreKeyError::BadKey`], [`PreKeyError::BatchSize`], [`PreKeyError::IdsNotAscending`]
+    /// or [`PreKeyError::WrongRoot`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, PreKeyError> {
+        let mut reader = Reader::new(bytes);
+        let header = BatchHeader::read(&mut reader)?;
+        let prekeys = (0..header.leaf_count)
+            .map(|_| OneTimePreKey::read(&mut reader))
+            .collect::<Result<Vec<_>, _>>()?;
+        reader.end()?;
+        check_ascending(&prekeys)?;
+        if tree(&prekeys).root() != Some(header.root) {
+            return Err(PreKeyError::WrongRoot);
+        }
+        Ok(Self { header, prekeys })
+    }
+
+    /// The encoding.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        self.header.write(&mut out);
+        for prekey in &self.prekeys {
+            prekey.write(&mut out);
+        }
+        out.finish()
+    }
+
+    /// The signed header.
+    #[must_use]
+    pub fn header(&self) -> &BatchHeader {
+        &self.header
+    }
+
+    /// The keys, ascending by id, at least one.
+    #[must_use]
+    pub fn prekeys(&self) -> &[OneTimePreKey] {
+        &self.prekeys
+    }
+
+    /// Number `index` of the batch with its path; absent past the end.
+    #[must_use]
+    pub fn entry(&self, index: u16) -> Option<OneTimeEntry> {
+        let prekey = *self.prekeys.get(usize::from(index))?;
+        Some(OneTimeEntry { header: self.header, index, prekey, path: tree(&self.prekeys).path(index) })
+    }
+}
+
+fn tree(prekeys: &[OneTimePreKey]) -> Tree {
+    Tree::new(prekeys.iter().map(OneTimePreKey::leaf))
+}
+
+fn check_ascending(prekeys: &[OneTimePreKey]) -> Result<(), PreKeyError> {
+    for pair in prekeys.windows(2) {
+        if let [a, b] = pair
+            && a.id >= b.id
+        {
+            return Err(PreKeyError::IdsNotAscending(b.id));
+        }
+    }
+    Ok(())
+}
+
+/// A one-time prekey as it is handed out: with its path to the signed root. Not yet known to be the device's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OneTimeEntry {
+    /// What the device signed.
+    pub header: BatchHeader,
+    /// The key's place in the batch.
+    pub index: u16,
+    /// The key.
+    pub prekey: OneTimePreKey,
+    /// The hashes beside the path from the key to the root, from below.
+    pub path: Vec<Digest>,
+}
+
+impl OneTimeEntry {
+    /// Checks the header like [`BatchHeader::verify`], and that the key is in the batch.
+    ///
+    /// # Errors
+    /// Those of [`BatchHeader::verify`], or [`PreKeyError::Path`].
+    pub fn verify(
+        &self,
+        origin: &str,
+        label: &[u8],
+        device: &Device,
+        now: UnixMillis,
+    ) -> Result<(), PreKeyError> {
+        self.header.verify(origin, label, device, now)?;
+        let BatchHeader { root, leaf_count, .. } = &self.header;
+        Ok(merkle::verify_path(root, &self.prekey.leaf(), self.index, *leaf_count, &self.path)?)
+    }
+
+    pub(super) fn write(&self, out: &mut Writer) {
+        self.header.write(out);
+        out.u16(self.index);
+        self.prekey.write(out);
+        out.count8(self.path.len());
+        for hash in &self.path {
+            out.bytes(hash);
+        }
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, PreKeyError> {
+        let header = BatchHeader::read(reader)?;
+        let index = reader.u16()?;
+        let prekey = OneTimePreKey::read(reader)?;
+        let count = reader.count8(0, MAX_PATH)?;
+        let path = (0..count).map(|_| reader.array()).collect::<Result<_, _>>()?;
+        Ok(Self { header, index, prekey, path })
+    }
+}
