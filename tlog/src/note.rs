@@ -248,7 +248,7 @@ pub struct VerifiedLine<'k> {
 }
 
 /// Verifies the lines of known keys over `text`; an empty result means that no known key signed.
-pub(crate) fn verify_lines<'k>(
+pub fn verify_lines<'k>(
     text: &str,
     lines: &[SignatureLine],
     keys: &[&'k Vkey],
