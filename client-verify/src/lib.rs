@@ -1,1 +1,31 @@
-//! Keyglass client-verify.
+//! The verifying client of Keyglass: from a log's proof to an encrypted first message, and the `keyglass` command.
+//!
+//! Without default features this is the verifying half alone: pure code, no I/O, no clock, no random numbers.
+//!
+//! - [`proven`]: the key gate; each step from a search response to a usable bundle is a type of its own.
+//! - [`x3dh`]: the handshake over a proven bundle, and the first message.
+//! - [`verdict`]: what can be the case, each with its exit code and plain words.
+#![cfg_attr(feature = "cli", doc = "- [`state`]: the home directory, written so that no crash tears it.")]
+#![cfg_attr(feature = "cli", doc = "- [`http`]: bounded requests to a log-server.")]
+#![cfg_attr(feature = "cli", doc = "- [`command`]: the `keyglass` command.")]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::as_conversions
+    )
+)]
+
+pub mod proven;
+pub mod verdict;
+pub mod x3dh;
+
+#[cfg(feature = "cli")]
+pub mod command;
+#[cfg(feature = "cli")]
+pub mod http;
+#[cfg(feature = "cli")]
+pub mod state;

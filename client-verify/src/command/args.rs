@@ -1,0 +1,186 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::verdict::Verdict;
+
+/// Messages to people whose keys you have seen proven.
+///
+/// Every key is checked against a log that independent witnesses have signed, before anything is encrypted to it. What the
+/// log, its witnesses and the account's own keys do not all vouch for is refused, and the reason is said.
+#[derive(Debug, Parser)]
+#[command(name = "keyglass", version, after_long_help = exit_codes(), max_term_width = 100)]
+pub struct Arguments {
+    /// Where and how.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command, accepted before and after it.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// The directory that holds accounts, sessions and what is known of the log [default: ~/.keyglass]
+    #[arg(long, global = true, value_name = "DIR", env = "KEYGLASS_HOME")]
+    pub home: Option<PathBuf>,
+    /// The log-server's address, such as http://127.0.0.1:8080
+    #[arg(long, global = true, value_name = "URL", env = "KEYGLASS_SERVER")]
+    pub server: Option<String>,
+    /// The log's configuration, from a source that you trust: the raw TLS encoding
+    #[arg(long, global = true, value_name = "FILE", env = "KEYGLASS_CONFIGURATION")]
+    pub configuration: Option<PathBuf>,
+    /// Who must have witnessed a head before it counts: a tlog-policy file
+    #[arg(long, global = true, value_name = "FILE", env = "KEYGLASS_POLICY")]
+    pub policy: Option<PathBuf>,
+    /// For how many seconds a request is tried while the server cannot be reached or is not ready
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30)]
+    pub timeout: u64,
+    /// End with one JSON object on one line of standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Go on where the policy says `quorum none`, although nobody but the log vouches for its heads
+    #[arg(long, global = true)]
+    pub trust_without_witnesses: bool,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make an account with its devices, publish it, and upload prekeys. Run again, it resumes
+    Register {
+        /// The name under which others find the account, at most 255 bytes
+        label: String,
+        /// How many devices the account gets
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+        devices: u32,
+    },
+    /// Show an account's devices, and everything that was verified about them
+    Lookup {
+        /// Whose account
+        label: String,
+        /// Accept the identity that is shown, although it is not the one met before or was reset by the provider
+        #[arg(long)]
+        accept_change: bool,
+    },
+    /// Encrypt a first message to every device of an account
+    Send {
+        /// To whom
+        label: String,
+        /// What
+        text: String,
+        /// Which of your accounts sends, if the home has several
+        #[arg(long, value_name = "LABEL")]
+        from: Option<String>,
+        /// Accept the identity that is shown, although it is not the one met before or was reset by the provider
+        #[arg(long)]
+        accept_change: bool,
+    },
+    /// Decrypt what has arrived for all accounts of the home, and print each text once
+    Receive,
+    /// Work with evidence of misbehaviour, offline
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
+}
+
+/// What can be done with evidence.
+#[derive(Debug, Subcommand)]
+pub enum EvidenceCommand {
+    /// Check that a file proves that a log signed two histories, and name the witnesses that signed both
+    Verify {
+        /// The evidence
+        file: PathBuf,
+        /// The log's verifier key
+        #[arg(long, value_name = "VKEY")]
+        log: String,
+    },
+}
+
+/// The table of verdicts, for `--help`.
+fn exit_codes() -> String {
+    let lines: Vec<String> = Verdict::ALL
+        .iter()
+        .map(|verdict| format!("  {:>3}  {:<14}  {}", verdict.exit_code(), verdict.name(), verdict.meaning()))
+        .collect();
+    format!("Exit codes and verdicts:\n{}", lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn options_stand_before_and_after_the_command() {
+        let before = parse("keyglass --home h --server s --configuration c --policy p --json lookup bob").unwrap();
+        let after = parse("keyglass lookup bob --home h --server s --configuration c --policy p --json").unwrap();
+        for arguments in [before, after] {
+            assert_eq!(arguments.common.home, Some("h".into()));
+            assert_eq!(arguments.common.server.as_deref(), Some("s"));
+            assert_eq!(arguments.common.configuration, Some("c".into()));
+            assert_eq!(arguments.common.policy, Some("p".into()));
+            assert!(arguments.common.json);
+            assert_eq!(arguments.common.timeout, 30);
+            assert!(matches!(arguments.command, Command::Lookup { label, accept_change: false } if label == "bob"));
+        }
+    }
+
+    #[test]
+    fn commands_take_what_the_contract_says() {
+        assert!(matches!(
+            parse("keyglass register bob --devices 2").unwrap().command,
+            Command::Register { devices: 2, .. }
+        ));
+        assert!(matches!(
+            parse("keyglass register bob").unwrap().command,
+            Command::Register { devices: 1, .. }
+        ));
+        assert!(matches!(
+            parse("keyglass send bob hello --timeout 5").unwrap().command,
+            Command::Send { from: None, .. }
+        ));
+        assert!(matches!(parse("keyglass receive").unwrap().command, Command::Receive));
+        let evidence = parse("keyglass evidence verify file --log vkey --policy p").unwrap();
+        assert_eq!(evidence.common.policy, Some("p".into()));
+        assert!(matches!(evidence.command, Command::Evidence(EvidenceCommand::Verify { .. })));
+    }
+
+    #[test]
+    fn nonsense_is_a_usage_error() {
+        for line in [
+            "keyglass",
+            "keyglass lookup",
+            "keyglass send bob",
+            "keyglass receive bob",
+            "keyglass register bob --devices 0",
+            "keyglass register bob --devices 65",
+            "keyglass evidence verify file",
+            "keyglass lookup bob --timeout never",
+            "keyglass lookup bob --unknown",
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_eq!(error.exit_code(), i32::from(Verdict::Usage.exit_code()), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn help_lists_every_exit_code() {
+        let help = Arguments::command().render_long_help().to_string();
+        for verdict in Verdict::ALL {
+            assert!(help.contains(verdict.name()), "{}", verdict.name());
+        }
+    }
+}

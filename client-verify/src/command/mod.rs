@@ -1,0 +1,5 @@
+//! The `keyglass` command.
+
+mod args;
+
+pub use args::{Arguments, Command, Common, EvidenceCommand};

@@ -1,0 +1,113 @@
+//! From a fetched bundle to the only thing that X3DH takes.
+
+use keyglass_account::{
+    device::Suite,
+    prekey::{PreKeyBundle, PreKeyError},
+    time::UnixMillis,
+};
+use keyglass_crypto::dh::DhPublicKey;
+use thiserror::Error;
+
+use super::{Unverified, device::ProvenDevice, record::ProvenAccount};
+use crate::x3dh::{OneTimeId, PreKeyIds, SUITES};
+
+/// Why a bundle is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum BundleError {
+    /// The proven record has no such device.
+    #[error("device {0} is not in the proven record")]
+    NoSuchDevice(u32),
+    /// Nobody but the provider vouches for the account's identity, and no person has accepted that.
+    #[error("the account's identity was reset or its history is withheld, and this was not accepted")]
+    IdentityNotAccepted,
+    /// The device announces no suite that this code runs. A weaker one is never used in its place.
+    #[error("device {0} announces no handshake suite that is supported here")]
+    NoCommonSuite(u32),
+    /// A prekey is malformed, expired or not signed by the device.
+    #[error(transparent)]
+    PreKey(#[from] PreKeyError),
+}
+
+/// The prekeys of a device that stands in a proven record, all signed by that device and in force.
+///
+/// Made by [`ProvenAccount::prove_bundle`] only. It can be used for one handshake: it is neither `Clone` nor `Copy`.
+#[derive(Debug)]
+pub struct ProvenBundle {
+    device: ProvenDevice,
+    suite: Suite,
+    signed: (u32, DhPublicKey),
+    one_time: Option<(OneTimeId, DhPublicKey)>,
+}
+
+impl ProvenBundle {
+    /// The device that the prekeys are of.
+    #[must_use]
+    pub fn device(&self) -> &ProvenDevice {
+        &self.device
+    }
+
+    /// The suite to use: the greatest of those that the device announces and this code runs.
+    #[must_use]
+    pub fn suite(&self) -> Suite {
+        self.suite
+    }
+
+    /// Whether the handshake will have a one-time prekey. Without one, it can be replayed to the device.
+    #[must_use]
+    pub fn has_one_time(&self) -> bool {
+        self.one_time.is_some()
+    }
+
+    pub(crate) fn prekeys(&self) -> PreKeyIds {
+        PreKeyIds { signed: self.signed.0, one_time: self.one_time.map(|(id, _)| id) }
+    }
+
+    pub(crate) fn signed_key(&self) -> &DhPublicKey {
+        &self.signed.1
+    }
+
+    pub(crate) fn one_time_key(&self) -> Option<&DhPublicKey> {
+        self.one_time.as_ref().map(|(_, key)| key)
+    }
+
+    /// A bundle that nothing proved, for tests of what comes after.
+    #[cfg(test)]
+    pub(crate) fn for_tests(
+        device: ProvenDevice,
+        suite: Suite,
+        signed: (u32, DhPublicKey),
+        one_time: Option<(OneTimeId, DhPublicKey)>,
+    ) -> Self {
+        Self { device, suite, signed, one_time }
+    }
+}
+
+impl ProvenAccount {
+    /// Checks a bundle that was fetched for the device with number `device`.
+    ///
+    /// `now` is the local clock. The device must be in the proven record; its signed prekey must carry its signature and
+    /// not have expired; a one-time prekey must lie in a batch with its signature, not expired and not below the floor.
+    ///
+    /// # Errors
+    /// [`BundleError`]; the bundle is gone then, so that nothing can be done with it.
+    pub fn prove_bundle(
+        &self,
+        device: u32,
+        bundle: Unverified<PreKeyBundle>,
+        now: UnixMillis,
+    ) -> Result<ProvenBundle, BundleError> {
+        if !self.is_usable() {
+            return Err(BundleError::IdentityNotAccepted);
+        }
+        let entry = self.valid().record().device(device).ok_or(BundleError::NoSuchDevice(device))?;
+        let proven = self.device(device).ok_or(BundleError::NoSuchDevice(device))?;
+        let suite = SUITES.into_iter().filter(|suite| entry.accepts(*suite)).max();
+        let suite = suite.ok_or(BundleError::NoCommonSuite(device))?;
+        let verified = bundle.0.verify(self.origin(), self.label(), entry, now)?;
+        let signed = verified.signed_prekey();
+        let one_time = verified.one_time().map(|entry| {
+            (OneTimeId { batch: entry.header.batch, id: entry.prekey.id }, entry.prekey.key)
+        });
+        Ok(ProvenBundle { device: proven, suite, signed: (signed.id, signed.key), one_time })
+    }
+}

@@ -1,0 +1,248 @@
+//! The gate with real records and real prekeys.
+
+use keyglass_account::{
+    author::Draft,
+    device::{Device, Suite},
+    prekey::{OneTimePreKey, PreKeyBatch, PreKeyBundle, PreKeyError, SignedPreKey},
+    record::{AccountRecord, RecordError},
+    time::UnixMillis,
+    verify::ValidRecord,
+};
+use keyglass_crypto::{dh::DhSecretKey, sign::SigningKey};
+
+use super::*;
+
+const ORIGIN: &str = "log.example/origin";
+const LABEL: &[u8] = b"bob";
+const NOW: UnixMillis = UnixMillis(1_000_000);
+
+fn signing(seed: u8) -> SigningKey {
+    SigningKey::from_seed(&[seed; 32])
+}
+
+fn dh(seed: u8) -> DhSecretKey {
+    DhSecretKey::from_bytes(&[seed; 32])
+}
+
+/// Device `id` has the signing key of seed 10 + id and the X25519 key of seed 20 + id.
+fn device(id: u8, suites: Vec<Suite>) -> Device {
+    Device::sign(ORIGIN, LABEL, id.into(), &signing(10 + id), dh(20 + id).public_key(), suites, UnixMillis(1))
+}
+
+fn genesis() -> AccountRecord {
+    Draft::new(ORIGIN, LABEL, 0)
+        .add_device(device(1, vec![Suite::X3DH]))
+        .add_device(device(2, vec![Suite::X3DH, Suite::PQXDH]))
+        .add_device(device(3, vec![Suite::PQXDH]))
+        .sign_genesis(&signing(1))
+        .unwrap()
+}
+
+fn value(record: &AccountRecord) -> ProvenValue {
+    ProvenValue::for_tests(ORIGIN, LABEL, record.version, record.encode())
+}
+
+fn done(proving: Proving) -> ProvenAccount {
+    match proving {
+        Proving::Done(account) => *account,
+        Proving::NeedsVersion(pending) => panic!("wants version {}", pending.wanted()),
+    }
+}
+
+fn pending(proving: Proving) -> PendingAccount {
+    match proving {
+        Proving::NeedsVersion(pending) => *pending,
+        Proving::Done(account) => panic!("done with {:?}", account.root()),
+    }
+}
+
+fn proven(record: &AccountRecord, known: Option<&ValidRecord>) -> ProvenAccount {
+    done(prove(value(record), known).unwrap())
+}
+
+struct Prekeys {
+    signed: SignedPreKey,
+    batch: PreKeyBatch,
+}
+
+fn prekeys(id: u8, signer: u8, floor: u32) -> Prekeys {
+    let key = dh(30 + id).public_key();
+    let (created, expires) = (UnixMillis(1), UnixMillis(2_000_000));
+    let signed =
+        SignedPreKey::sign(ORIGIN, LABEL, &signing(signer), id.into(), 7, key, created, expires, floor).unwrap();
+    let keys = (0..5u8).map(|n| OneTimePreKey { id: n.into(), key: dh(40 + n).public_key() }).collect();
+    let batch = PreKeyBatch::sign(ORIGIN, LABEL, &signing(signer), id.into(), 3, expires, keys).unwrap();
+    Prekeys { signed, batch }
+}
+
+fn bundle(id: u8, signer: u8, floor: u32) -> PreKeyBundle {
+    let Prekeys { signed, batch } = prekeys(id, signer, floor);
+    PreKeyBundle { signed_prekey: signed, one_time: batch.entry(4) }
+}
+
+fn prove_bundle(account: &ProvenAccount, id: u32, bundle: PreKeyBundle) -> Result<ProvenBundle, BundleError> {
+    account.prove_bundle(id, Unverified::from_wire(bundle), NOW)
+}
+
+#[test]
+fn a_device_of_a_proven_record_gives_a_proven_bundle() {
+    let account = proven(&genesis(), None);
+    assert_eq!(account.identity(), Identity::Continuous);
+    assert_eq!(account.devices().count(), 3);
+    let with = prove_bundle(&account, 1, bundle(1, 11, 0)).unwrap();
+    assert!(with.has_one_time());
+    assert_eq!(with.device().party().dh_key, dh(21).public_key());
+    assert_eq!(with.device().origin(), ORIGIN);
+    let without = PreKeyBundle { one_time: None, ..bundle(1, 11, 0) };
+    assert!(!prove_bundle(&account, 1, without).unwrap().has_one_time());
+}
+
+#[test]
+fn a_bundle_of_other_keys_is_refused() {
+    let account = proven(&genesis(), None);
+    // Signed by a key that is nobody's, by the other device, by the account's identity.
+    for signer in [99, 12, 1] {
+        let error = prove_bundle(&account, 1, bundle(1, signer, 0)).unwrap_err();
+        assert_eq!(error, BundleError::PreKey(PreKeyError::BadSignature));
+    }
+    // Another device's bundle, genuine as it is.
+    let error = prove_bundle(&account, 1, bundle(2, 12, 0)).unwrap_err();
+    assert_eq!(error, BundleError::PreKey(PreKeyError::WrongDevice { found: 2, expected: 1 }));
+    // A device that the record does not have.
+    assert_eq!(prove_bundle(&account, 4, bundle(4, 14, 0)).unwrap_err(), BundleError::NoSuchDevice(4));
+    // A one-time prekey from a batch that somebody else signed.
+    let mixed = PreKeyBundle { one_time: bundle(1, 99, 0).one_time, ..bundle(1, 11, 0) };
+    let error = prove_bundle(&account, 1, mixed).unwrap_err();
+    assert_eq!(error, BundleError::PreKey(PreKeyError::BadBatchSignature));
+}
+
+#[test]
+fn expired_and_resurrected_prekeys_are_refused() {
+    let account = proven(&genesis(), None);
+    let late = Unverified::from_wire(bundle(1, 11, 0));
+    let error = account.prove_bundle(1, late, UnixMillis(2_000_000)).unwrap_err();
+    assert_eq!(error, BundleError::PreKey(PreKeyError::Expired));
+    let error = prove_bundle(&account, 1, bundle(1, 11, 4)).unwrap_err();
+    assert_eq!(error, BundleError::PreKey(PreKeyError::BelowFloor { batch: 3, floor: 4 }));
+}
+
+#[test]
+fn the_suite_is_one_that_the_device_announces() {
+    let account = proven(&genesis(), None);
+    assert_eq!(prove_bundle(&account, 2, bundle(2, 12, 0)).unwrap().suite(), Suite::X3DH);
+    assert_eq!(prove_bundle(&account, 3, bundle(3, 13, 0)).unwrap_err(), BundleError::NoCommonSuite(3));
+}
+
+/// Every single bit of a bundle's encoding, flipped.
+#[test]
+fn no_flipped_bit_of_a_bundle_is_accepted() {
+    let account = proven(&genesis(), None);
+    let bytes = bundle(1, 11, 0).encode();
+    assert!(prove_bundle(&account, 1, PreKeyBundle::decode(&bytes).unwrap()).is_ok());
+    for index in 0..bytes.len() * 8 {
+        let mut bytes = bytes.clone();
+        bytes[index / 8] ^= 1 << (index % 8);
+        if let Ok(bundle) = PreKeyBundle::decode(&bytes) {
+            assert!(prove_bundle(&account, 1, bundle).is_err(), "bit {index}");
+        }
+    }
+}
+
+#[test]
+fn a_version_that_its_identity_did_not_sign_is_refused() {
+    let first = proven(&genesis(), None);
+    // The provider adds a device to Bob's account and signs with a key of its own.
+    let forged = Draft::after(ORIGIN, LABEL, first.valid(), 1).add_device(device(4, vec![Suite::X3DH]));
+    let mut record = forged.sign(&signing(1)).unwrap();
+    keyglass_account::author::sign(ORIGIN, LABEL, &mut record, &signing(66), None);
+    for known in [None, Some(first.valid())] {
+        let error = prove(value(&record), known).unwrap_err();
+        let expected = ProveError::NotVouchedFor { version: 1, error: RecordError::BadIdentitySignature };
+        assert_eq!(error, expected);
+    }
+    let garbage = ProvenValue::for_tests(ORIGIN, LABEL, 1, b"garbage".to_vec());
+    assert!(matches!(prove(garbage, Some(first.valid())), Err(ProveError::NotVouchedFor { version: 1, .. })));
+}
+
+#[test]
+fn a_record_of_another_label_log_or_version_is_refused() {
+    let record = genesis();
+    for value in [
+        ProvenValue::for_tests(ORIGIN, b"eve", 0, record.encode()),
+        ProvenValue::for_tests("log.example/other", LABEL, 0, record.encode()),
+        ProvenValue::for_tests(ORIGIN, LABEL, 1, record.encode()),
+    ] {
+        assert!(matches!(prove(value, None), Err(ProveError::NotVouchedFor { .. })));
+    }
+}
+
+#[test]
+fn a_rotation_succeeds_the_identity_known_before() {
+    let first = proven(&genesis(), None);
+    let rotated = Draft::after(ORIGIN, LABEL, first.valid(), 1).sign_rotation(&signing(1), &signing(2)).unwrap();
+    let account = proven(&rotated, Some(first.valid()));
+    assert_eq!(account.identity(), Identity::Succeeded);
+    assert!(account.is_usable());
+    assert!(prove_bundle(&account, 1, bundle(1, 11, 0)).is_ok());
+}
+
+#[test]
+fn at_first_contact_the_root_is_searched_for() {
+    let first = proven(&genesis(), None);
+    let rotated = Draft::after(ORIGIN, LABEL, first.valid(), 1).sign_rotation(&signing(1), &signing(2)).unwrap();
+
+    let search = || pending(prove(value(&rotated), None).unwrap());
+    assert_eq!((search().label(), search().wanted()), (LABEL, 0));
+
+    let account = done(search().supply(History::Value(value(&genesis()))).unwrap());
+    assert_eq!(account.identity(), Identity::Continuous);
+    assert!(account.is_usable());
+
+    let other = ProvenValue::for_tests(ORIGIN, b"eve", 0, genesis().encode());
+    assert_eq!(search().supply(History::Value(other)).unwrap_err(), ProveError::NotWanted);
+    assert_eq!(search().supply(History::Value(value(&rotated))).unwrap_err(), ProveError::NotWanted);
+
+    let impostor = Draft::new(ORIGIN, LABEL, 0).sign_genesis(&signing(5)).unwrap();
+    assert!(matches!(
+        search().supply(History::Value(value(&impostor))),
+        Err(ProveError::NotVouchedFor { version: 1, .. })
+    ));
+
+    for history in [History::Withheld, History::Erased, History::Expired] {
+        let account = done(search().supply(history).unwrap());
+        assert_eq!(account.identity(), Identity::Broken);
+        let error = prove_bundle(&account, 1, bundle(1, 11, 0)).unwrap_err();
+        assert_eq!(error, BundleError::IdentityNotAccepted);
+    }
+}
+
+#[test]
+fn a_reset_needs_a_persons_consent() {
+    let first = proven(&genesis(), None);
+    let reset = Draft::after(ORIGIN, LABEL, first.valid(), 1)
+        .remove_device(1)
+        .remove_device(2)
+        .remove_device(3)
+        .add_device(device(4, vec![Suite::X3DH]))
+        .sign_reset(&signing(6))
+        .unwrap();
+    let account = proven(&reset, Some(first.valid()));
+    assert_eq!(account.identity(), Identity::Broken);
+    assert!(account.change().is_reset());
+    assert_eq!(prove_bundle(&account, 4, bundle(4, 14, 0)).unwrap_err(), BundleError::IdentityNotAccepted);
+    let account = account.accept_broken_identity();
+    assert!(prove_bundle(&account, 4, bundle(4, 14, 0)).is_ok());
+    // Consent is to this identity, and brings no other device's keys with it.
+    assert_eq!(prove_bundle(&account, 1, bundle(1, 11, 0)).unwrap_err(), BundleError::NoSuchDevice(1));
+}
+
+#[test]
+fn a_version_below_the_known_one_is_refused() {
+    let first = proven(&genesis(), None);
+    let rotated = Draft::after(ORIGIN, LABEL, first.valid(), 1).sign_rotation(&signing(1), &signing(2)).unwrap();
+    let account = proven(&rotated, Some(first.valid()));
+    assert!(matches!(
+        prove(value(&genesis()), Some(account.valid())),
+        Err(ProveError::NotVouchedFor { version: 0, error: RecordError::VersionBelowKnown { known: 1 } })
+    ));
+}

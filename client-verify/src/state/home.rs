@@ -1,0 +1,190 @@
+//! The home directory of the command.
+//!
+//! ```text
+//! HOME/keyglass-home            what this directory is
+//! HOME/lock                     held while a command runs
+//! HOME/<log>/log.json           LogDocument
+//! HOME/<log>/contacts.json      Contacts
+//! HOME/<log>/account-<n>.json   OwnAccount; <n> is a hash of the label
+//! HOME/<log>/evidence/          files that prove misbehaviour
+//! ```
+//!
+//! `<log>` is a hash of the log's origin: what is known of one log never serves another.
+
+use std::path::{Path, PathBuf};
+
+use keyglass_crypto::hash::sha256;
+
+use super::{
+    account::OwnAccount,
+    document::{self, StateError},
+    file::{self, FileError},
+    lock::Lock,
+    log::{Contacts, LogDocument},
+};
+
+/// The file that says what the directory is, and its contents.
+const MARK: (&str, &[u8]) = ("keyglass-home", b"keyglass home 1\n");
+
+/// A home opened for one log, by this process alone.
+#[derive(Debug)]
+pub struct Home {
+    directory: PathBuf,
+    origin: String,
+    _lock: Lock,
+}
+
+impl Home {
+    /// Opens the home at `root` for the log `origin`, making it if there is none.
+    ///
+    /// # Errors
+    /// [`StateError::Foreign`] for a directory that holds something else, [`StateError::Lock`] while another process
+    /// works with it, [`StateError::File`].
+    pub fn open(root: &Path, origin: &str) -> Result<Self, StateError> {
+        file::make_directory(root)?;
+        let mark = root.join(MARK.0);
+        let marked = file::read(&mark)?;
+        let ours = match &marked {
+            Some(content) => content.as_slice() == MARK.1,
+            None => is_unused(root)?,
+        };
+        if !ours {
+            return Err(StateError::Foreign { path: root.to_path_buf() });
+        }
+        let lock = Lock::take(root)?;
+        if marked.is_none() {
+            file::replace(&mark, MARK.1)?;
+        }
+        let directory = root.join(name(origin.as_bytes()));
+        file::make_directory(&directory)?;
+        Ok(Self { directory, origin: origin.to_owned(), _lock: lock })
+    }
+
+    /// The log that it is open for.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// What is retained of the log.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn log(&self) -> Result<Option<LogDocument>, StateError> {
+        let path = self.directory.join("log.json");
+        let document: Option<LogDocument> = document::load(&path)?;
+        self.check(&path, document.as_ref().map(|document| &document.origin))?;
+        Ok(document)
+    }
+
+    /// Retains a new state of the log.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn store_log(&self, document: &LogDocument) -> Result<(), StateError> {
+        document::store(&self.directory.join("log.json"), document)
+    }
+
+    /// The accounts met before.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn contacts(&self) -> Result<Contacts, StateError> {
+        let path = self.directory.join("contacts.json");
+        let contacts: Option<Contacts> = document::load(&path)?;
+        self.check(&path, contacts.as_ref().map(|contacts| &contacts.origin))?;
+        Ok(contacts.unwrap_or_else(|| Contacts::new(self.origin.clone())))
+    }
+
+    /// Remembers the accounts met.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn store_contacts(&self, contacts: &Contacts) -> Result<(), StateError> {
+        document::store(&self.directory.join("contacts.json"), contacts)
+    }
+
+    /// One's own account under `label`.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn account(&self, label: &str) -> Result<Option<OwnAccount>, StateError> {
+        let path = self.account_path(label);
+        let account: Option<OwnAccount> = document::load(&path)?;
+        self.check(&path, account.as_ref().map(|account| &account.origin))?;
+        match account {
+            Some(account) if account.label != label => Err(StateError::Misplaced { path }),
+            account => Ok(account),
+        }
+    }
+
+    /// All of one's own accounts in the log, ascending by label.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn accounts(&self) -> Result<Vec<OwnAccount>, StateError> {
+        let mut accounts = Vec::new();
+        let entries = std::fs::read_dir(&self.directory).map_err(FileError::at(&self.directory))?;
+        for entry in entries {
+            let path = entry.map_err(FileError::at(&self.directory))?.path();
+            let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if !(file_name.starts_with("account-") && file_name.ends_with(".json")) {
+                continue;
+            }
+            let account: Option<OwnAccount> = document::load(&path)?;
+            self.check(&path, account.as_ref().map(|account| &account.origin))?;
+            let Some(account) = account else {
+                continue;
+            };
+            if self.account_path(&account.label) != path {
+                return Err(StateError::Misplaced { path });
+            }
+            accounts.push(account);
+        }
+        accounts.sort_by(|a, b| a.label.cmp(&b.label));
+        Ok(accounts)
+    }
+
+    /// Makes an account durable: everything in it, in one step.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn store_account(&self, account: &OwnAccount) -> Result<(), StateError> {
+        document::store(&self.account_path(&account.label), account)
+    }
+
+    /// Keeps a file of evidence, under a name made from its contents, and says where it is.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn keep_evidence(&self, evidence: &[u8]) -> Result<PathBuf, StateError> {
+        let directory = self.directory.join("evidence");
+        file::make_directory(&directory)?;
+        let path = directory.join(format!("{}.evidence", name(evidence)));
+        file::replace(&path, evidence)?;
+        Ok(path)
+    }
+
+    fn account_path(&self, label: &str) -> PathBuf {
+        self.directory.join(format!("account-{}.json", name(label.as_bytes())))
+    }
+
+    fn check(&self, path: &Path, origin: Option<&String>) -> Result<(), StateError> {
+        match origin {
+            Some(origin) if *origin != self.origin => Err(StateError::Misplaced { path: path.to_path_buf() }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a directory without mark may become a home: it holds nothing but what an interrupted first start leaves.
+fn is_unused(root: &Path) -> Result<bool, StateError> {
+    let mut entries = std::fs::read_dir(root).map_err(FileError::at(root))?;
+    let ours = |name: &std::ffi::OsStr| name == "lock" || name == "keyglass-home.new";
+    Ok(entries.all(|entry| entry.is_ok_and(|entry| ours(&entry.file_name()))))
+}
+
+/// A file name for arbitrary bytes: 32 hex digits of their hash.
+fn name(bytes: &[u8]) -> String {
+    sha256(&[bytes]).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,77 @@
+//! What a home retains of a log, and of the people whom it met there.
+
+use std::collections::BTreeMap;
+
+use keyglass_keytrans::{client::UserState, wire::WireError};
+use serde::{Deserialize, Serialize};
+
+use super::{document::Format, text};
+
+/// What is retained of a log between look-ups: the draft's user state.
+///
+/// It holds the last head with everything that signed it, the subtrees and log entries by which the next head is shown to
+/// extend it, and the monitoring map of every label that must be watched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogDocument {
+    format: Format<1>,
+    /// The log's origin.
+    pub origin: String,
+    #[serde(with = "text::bytes")]
+    user_state: Vec<u8>,
+}
+
+impl LogDocument {
+    /// The document of a state.
+    ///
+    /// # Errors
+    /// [`WireError::TooLong`].
+    pub fn new(origin: String, state: &UserState) -> Result<Self, WireError> {
+        Ok(Self { format: Format, origin, user_state: state.encode()? })
+    }
+
+    /// The state.
+    ///
+    /// # Errors
+    /// [`WireError`] if the file was damaged.
+    pub fn user_state(&self) -> Result<UserState, WireError> {
+        UserState::decode(&self.user_state)
+    }
+}
+
+/// The accounts that this home has met in a log, by label.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contacts {
+    format: Format<1>,
+    /// The log's origin.
+    pub origin: String,
+    /// The accounts.
+    pub by_label: BTreeMap<String, Contact>,
+}
+
+impl Contacts {
+    /// Nobody met yet.
+    #[must_use]
+    pub fn new(origin: String) -> Self {
+        Self { format: Format, origin, by_label: BTreeMap::new() }
+    }
+}
+
+/// An account as it was proven last and accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contact {
+    /// The identity key at the first meeting.
+    #[serde(with = "text::array")]
+    pub first_identity_key: [u8; 32],
+    /// When that was, milliseconds since the Unix epoch.
+    pub first_seen: u64,
+    /// The version that was proven last.
+    pub version: u32,
+    /// Its record.
+    #[serde(with = "text::bytes")]
+    pub record: Vec<u8>,
+    /// When it was proven last, milliseconds since the Unix epoch.
+    pub last_seen: u64,
+}

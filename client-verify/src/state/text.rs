@@ -1,0 +1,90 @@
+//! How bytes stand in the JSON of a home: base64, decoded strictly. For `#[serde(with = …)]`.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+use zeroize::Zeroizing;
+
+/// Byte strings of any length.
+pub(super) mod bytes {
+    use super::*;
+
+    pub(in super::super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(&text).map_err(|_| D::Error::custom("not base64"))
+    }
+}
+
+/// Public values of 32 bytes.
+pub(super) mod array {
+    use super::*;
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        bytes: &[u8; 32],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        super::bytes::serialize(bytes, serializer)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<[u8; 32], D::Error> {
+        let bytes = super::bytes::deserialize(deserializer)?;
+        bytes.try_into().map_err(|_| D::Error::custom("not 32 bytes"))
+    }
+}
+
+/// Secrets of 32 bytes.
+pub(super) mod secret {
+    use keyglass_crypto::secret::Secret;
+
+    use super::*;
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        secret: &Secret<32>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let mut text = Zeroizing::new(String::with_capacity(44));
+        STANDARD.encode_string(secret.expose(), &mut text);
+        serializer.serialize_str(&text)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Secret<32>, D::Error> {
+        let text = Zeroizing::new(String::deserialize(deserializer)?);
+        let bytes = Zeroizing::new(STANDARD.decode(text.as_bytes()).map_err(|_| D::Error::custom("not base64"))?);
+        let array: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| D::Error::custom("not 32 bytes"))?;
+        Ok(Secret::new(*array))
+    }
+}
+
+/// Secrets of 32 bytes that may have been erased.
+pub(super) mod optional_secret {
+    use keyglass_crypto::secret::Secret;
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Borrowed<'a>(#[serde(with = "super::secret")] &'a Secret<32>);
+
+    #[derive(Deserialize)]
+    struct Owned(#[serde(with = "super::secret")] Secret<32>);
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        secret: &Option<Secret<32>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        secret.as_ref().map(Borrowed).serialize(serializer)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Secret<32>>, D::Error> {
+        Ok(Option::<Owned>::deserialize(deserializer)?.map(|Owned(secret)| secret))
+    }
+}

@@ -1,0 +1,125 @@
+//! What both parties must agree on: the public values of a handshake and their one encoding.
+//!
+//! HKDF's `info` is the whole [`Transcript`], the associated data names both parties, and the handshake's id is made of
+//! what a redelivered message still tells when the one-time prekey is long erased.
+
+use keyglass_account::{codec::Writer, device::Suite};
+use keyglass_crypto::{dh::DhPublicKey, hash::sha256, sign::VerifyingKey};
+
+/// Starts HKDF's `info`.
+const INFO: &str = "keyglass x3dh v1";
+/// Starts the associated data.
+const ASSOCIATED: &str = "keyglass x3dh associated data v1";
+/// Starts what a handshake's id hashes.
+const HANDSHAKE: &str = "keyglass x3dh handshake v1";
+
+/// One side of a handshake: a device, and the account that it speaks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Party {
+    /// The account's label, 1 to 255 bytes.
+    pub label: Vec<u8>,
+    /// The account's identity key.
+    pub identity_key: VerifyingKey,
+    /// The device's number in the account.
+    pub device_id: u32,
+    /// The device's key that signs prekeys.
+    pub signing_key: VerifyingKey,
+    /// The device's identity key of the handshake (IK in X3DH).
+    pub dh_key: DhPublicKey,
+}
+
+impl Party {
+    fn write(&self, out: &mut Writer) {
+        out.opaque8(&self.label).bytes(&self.identity_key.to_bytes()).u32(self.device_id);
+        out.bytes(&self.signing_key.to_bytes()).bytes(&self.dh_key.to_bytes());
+    }
+}
+
+/// Where a one-time prekey is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OneTimeId {
+    /// The batch that it was published in.
+    pub batch: u32,
+    /// Its number.
+    pub id: u32,
+}
+
+/// The prekeys of the responder that a handshake uses, by their ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PreKeyIds {
+    /// The signed prekey.
+    pub signed: u32,
+    /// The one-time prekey, unless the pool was empty.
+    pub one_time: Option<OneTimeId>,
+}
+
+impl PreKeyIds {
+    fn write(&self, out: &mut Writer) {
+        out.u32(self.signed);
+        out.optional(self.one_time.as_ref(), |out, id| {
+            out.u32(id.batch).u32(id.id);
+        });
+    }
+}
+
+/// Identifies a handshake: the parties' keys, the ephemeral key and the ids of the prekeys.
+///
+/// A message that is delivered again has the same id, whatever else in it was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HandshakeId(pub [u8; 32]);
+
+/// The public values of one handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Transcript<'a> {
+    pub origin: &'a str,
+    pub suite: Suite,
+    pub initiator: &'a Party,
+    pub responder: &'a Party,
+    pub ephemeral: DhPublicKey,
+    pub prekeys: PreKeyIds,
+    pub signed_key: DhPublicKey,
+    pub one_time_key: Option<DhPublicKey>,
+}
+
+impl Transcript<'_> {
+    /// HKDF's `info`.
+    pub(super) fn info(&self) -> Vec<u8> {
+        let mut out = self.start(INFO);
+        out.bytes(&self.ephemeral.to_bytes());
+        self.prekeys.write(&mut out);
+        out.bytes(&self.signed_key.to_bytes());
+        out.optional(self.one_time_key.as_ref(), |out, key| {
+            out.bytes(&key.to_bytes());
+        });
+        out.finish()
+    }
+
+    /// AD: both parties' identities, for this message and for those of the ratchet that follows.
+    pub(super) fn associated_data(&self) -> Vec<u8> {
+        self.start(ASSOCIATED).finish()
+    }
+
+    fn start(&self, tag: &str) -> Writer {
+        let mut out = Writer::new();
+        out.opaque8(tag.as_bytes()).opaque16(self.origin.as_bytes()).u16(self.suite.0);
+        self.initiator.write(&mut out);
+        self.responder.write(&mut out);
+        out
+    }
+}
+
+/// The id of the handshake in which `initiator` used `ephemeral` with `prekeys` of `responder`.
+pub(super) fn handshake_id(
+    initiator: &Party,
+    responder: &Party,
+    ephemeral: &DhPublicKey,
+    prekeys: &PreKeyIds,
+) -> HandshakeId {
+    let mut out = Writer::new();
+    out.opaque8(HANDSHAKE.as_bytes());
+    initiator.write(&mut out);
+    responder.write(&mut out);
+    out.bytes(&ephemeral.to_bytes());
+    prekeys.write(&mut out);
+    HandshakeId(sha256(&[&out.finish()]))
+}
