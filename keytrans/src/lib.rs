@@ -3,7 +3,8 @@
 //! - [`wire`] and [`config`]: the structures and their encoding;
 //! - [`ibst`], [`ladder`], [`log_hash`], [`log_tree`], [`prefix_tree`]: the trees and the proofs from them;
 //! - [`view`] and [`algorithms`]: each algorithm, written once for both sides;
-//! - [`client`]: a user's requests, and verifying the responses.
+//! - [`client`]: a user's requests, and verifying the responses;
+//! - [`prover`]: the log's responses.
 //!
 //! Everything here is pure: time and randomness are arguments, and nothing reads or writes anything.
 #![cfg_attr(
@@ -25,6 +26,7 @@ pub mod ladder;
 pub mod log_hash;
 pub mod log_tree;
 pub mod prefix_tree;
+pub mod prover;
 pub mod view;
 pub mod wire;
 
