@@ -15,14 +15,18 @@
 
 pub mod checkpoint;
 pub mod cosignature;
+pub mod evidence;
 pub mod note;
 pub mod policy;
 pub mod proof;
 pub mod rfc6962;
 pub mod tile;
 pub mod time;
+pub mod witness;
 pub mod witnessed;
 
+#[cfg(test)]
+mod testkit;
 mod text;
 
 pub use keyglass_crypto::hash::Digest;

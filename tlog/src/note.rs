@@ -271,3 +271,6 @@ pub fn verify_lines<'k>(
     }
     Ok(verified)
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,7 +37,8 @@ impl FromStr for Tile {
         let content = match content {
             "entries" => Content::Entries,
             level => {
-                let level = text::parse_decimal(level).filter(|level| *level < 64).ok_or(TileError::BadPath)?;
+                let level =
+                    text::parse_decimal(level).filter(|level| *level < 64).ok_or(TileError::BadPath)?;
                 Content::Hashes { level: u8::try_from(level).map_err(|_| TileError::BadPath)? }
             }
         };

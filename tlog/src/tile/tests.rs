@@ -31,17 +31,53 @@ fn paths_of_the_text() {
 #[test]
 fn other_spellings_are_no_paths() {
     for path in [
-        "", "tile", "tile/", "tile/0", "tile/0/", "tile/0/0", "tile/0/00", "tile/0/0000", "tile/0/x000/000",
-        "tile/0/x001", "tile/0/001/000", "tile/0/x001/x000", "tile/0/x0001/000", "tile/00/000", "tile/+0/000",
-        "tile/64/000", "tile/-1/000", "tile/0/000.p/0", "tile/0/000.p/256", "tile/0/000.p/01", "tile/0/000.p/",
-        "tile/0/000.p", "tile/0/000.p/1/", "tile/0/000/", "/tile/0/000", "tile//000", "tile/0//000", "tile/0/x001//000",
-        "tile/entries", "tile/Entries/000", "tile/0/+00", "tile/0/x001/+00", "tile/0/000.P/1", "tile/0/000.p/1.p/1",
-        "tile/data/000", "tile/0/００１", "tile/0/X001/000", " tile/0/000", "tile/0/000 ", "tile/0/000\n",
+        "",
+        "tile",
+        "tile/",
+        "tile/0",
+        "tile/0/",
+        "tile/0/0",
+        "tile/0/00",
+        "tile/0/0000",
+        "tile/0/x000/000",
+        "tile/0/x001",
+        "tile/0/001/000",
+        "tile/0/x001/x000",
+        "tile/0/x0001/000",
+        "tile/00/000",
+        "tile/+0/000",
+        "tile/64/000",
+        "tile/-1/000",
+        "tile/0/000.p/0",
+        "tile/0/000.p/256",
+        "tile/0/000.p/01",
+        "tile/0/000.p/",
+        "tile/0/000.p",
+        "tile/0/000.p/1/",
+        "tile/0/000/",
+        "/tile/0/000",
+        "tile//000",
+        "tile/0//000",
+        "tile/0/x001//000",
+        "tile/entries",
+        "tile/Entries/000",
+        "tile/0/+00",
+        "tile/0/x001/+00",
+        "tile/0/000.P/1",
+        "tile/0/000.p/1.p/1",
+        "tile/data/000",
+        "tile/0/００１",
+        "tile/0/X001/000",
+        " tile/0/000",
+        "tile/0/000 ",
+        "tile/0/000\n",
     ] {
         assert_eq!(path.parse::<Tile>(), Err(TileError::BadPath), "{path:?}");
     }
     // Well spelled, but no tree is that large.
-    for path in ["tile/8/000", "tile/63/000", "tile/7/001", "tile/7/000", "tile/0/x072/x057/x594/x037/x927/936.p/1"] {
+    for path in
+        ["tile/8/000", "tile/63/000", "tile/7/001", "tile/7/000", "tile/0/x072/x057/x594/x037/x927/936.p/1"]
+    {
         assert_eq!(path.parse::<Tile>(), Err(TileError::Impossible), "{path:?}");
     }
     let huge = format!("tile/0/{}000", "x999/".repeat(7));
@@ -136,7 +172,10 @@ fn nodes_outside_the_tree_have_no_tile() {
     assert_eq!(tile_of_node(NodeId { level: 63, index: 2 }, u64::MAX), None);
     assert_eq!(tile_of_node(NodeId { level: 255, index: u64::MAX }, u64::MAX), None);
     let tile = hashes(0, 0, 2);
-    assert_eq!(node_in_tile(NodeId { level: 1, index: 0 }, &tile, &[0; 63]), Err(TileError::WrongLength { expected: 64 }));
+    assert_eq!(
+        node_in_tile(NodeId { level: 1, index: 0 }, &tile, &[0; 63]),
+        Err(TileError::WrongLength { expected: 64 })
+    );
     assert_eq!(node_in_tile(NodeId { level: 1, index: 1 }, &tile, &[0; 64]), Err(TileError::OtherNode));
     assert_eq!(node_in_tile(NodeId { level: 8, index: 0 }, &tile, &[0; 64]), Err(TileError::OtherNode));
 }
