@@ -1,22 +1,36 @@
 //! The prefix tree: proofs of searches, and copy-on-write pages in which every version of it can be searched
 //! (sections "Prefix Tree").
 //!
+//! A page is stored under the position of the log entry whose change wrote it, and names the positions of the pages
+//! below it. So a version of the tree is a [`TreeRoot`], versions share what they have in common, and one whose log
+//! entry has expired is given up by deleting the pages that were superseded up to the next.
+//!
 //! A subtree of one key is its leaf, a tree of one key the leaf at depth 0, and a tree without keys has the root
 //! [`ABSENT`].
 
+mod build;
 mod node;
+mod page;
+mod page_key;
 mod proof;
+mod search;
+mod source;
 mod transition;
 
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 #[cfg(test)]
 mod tests;
 
 use thiserror::Error;
 
+pub use build::{Change, NextVersion, apply, insert};
 pub use node::{ABSENT, MAX_DEPTH, SearchKey, leaf_value, parent_value};
+pub use page::{Page, PageError};
+pub use page_key::{LEVELS_PER_PAGE, PageKey, PageKeyError};
 pub use proof::evaluate;
+pub use search::{nearest_leaves, prove};
+pub use source::{PageSource, TreeError, TreeRoot, TreeRootError};
 pub use transition::{Transition, evaluate_transition};
 
 /// Why a proof from a prefix tree proves nothing.

@@ -30,6 +30,27 @@ pub(super) fn goes_right(key: &SearchKey, depth: u16) -> bool {
     key.get(usize::from(depth >> 3)).is_some_and(|byte| (byte << (depth & 7)) & 0x80 != 0)
 }
 
+/// The first `bits` bits of `key`, then zeros.
+pub(super) fn prefix(key: &SearchKey, bits: u16) -> SearchKey {
+    let mut prefix = *key;
+    let whole = usize::from(bits >> 3);
+    if let Some((partial, rest)) = prefix.get_mut(whole..).and_then(<[u8]>::split_first_mut) {
+        *partial &= !(0xff >> (bits & 7));
+        rest.fill(0);
+    }
+    prefix
+}
+
+/// The place of the other child beside the one at `depth` (at least 1) above `key`: its bits, then zeros.
+pub(super) fn sibling(key: &SearchKey, depth: u16) -> SearchKey {
+    let mut sibling = prefix(key, depth);
+    let last = depth.saturating_sub(1);
+    if let Some(byte) = sibling.get_mut(usize::from(last >> 3)) {
+        *byte ^= 0x80 >> (last & 7);
+    }
+    sibling
+}
+
 /// How many bits two keys share before they differ; 256 if they do not.
 pub(super) fn shared_bits(a: &SearchKey, b: &SearchKey) -> u16 {
     let differing = a.iter().zip(b).map(|(a, b)| a ^ b);
@@ -63,6 +84,9 @@ mod tests {
             prop_assert_eq!(shared_bits(&a, &b), bit);
             prop_assert_ne!(goes_right(&a, bit), goes_right(&b, bit));
             prop_assert_eq!(shared_bits(&a, &a), 256);
+            prop_assert_eq!(prefix(&a, bit), prefix(&b, bit));
+            prop_assert_eq!(shared_bits(&prefix(&a, bit + 1), &a).min(bit + 1), bit + 1);
+            prop_assert_eq!(sibling(&a, bit + 1), prefix(&b, bit + 1));
         }
     }
 }

@@ -9,6 +9,10 @@ mod recording;
 mod search;
 mod update;
 
+#[cfg(test)]
+pub(crate) mod model;
+#[cfg(test)]
+mod tests;
 
 use thiserror::Error;
 

@@ -10,7 +10,8 @@ use crate::{
     algorithms::{MonitoringMap, contact_monitor as run_contact_monitor, walk_distinguished},
     ibst,
     wire::{
-        ContactMonitorRequest, ContactMonitorResponse, DistinguishedRequest, DistinguishedResponse, MonitorMapEntry,
+        ContactMonitorRequest, ContactMonitorResponse, DistinguishedRequest, DistinguishedResponse,
+        MonitorMapEntry,
     },
 };
 

@@ -8,7 +8,9 @@ use super::{
     recording::{Ending, RecordingView},
 };
 use crate::{
-    algorithms::{OwnerKnowledge, owner_init_entries, owner_init_ladders, owner_monitor as run_owner_monitor},
+    algorithms::{
+        OwnerKnowledge, owner_init_entries, owner_init_ladders, owner_monitor as run_owner_monitor,
+    },
     ladder::versions_for_owner_init,
     wire::{OwnerInitRequest, OwnerInitResponse, OwnerMonitorRequest, OwnerMonitorResponse},
 };

@@ -8,8 +8,7 @@ use super::{
 };
 use crate::{
     algorithms::{Tree, update_view},
-    ibst,
-    log_tree,
+    ibst, log_tree,
     view::{Lookups, View},
     wire::{BinaryLadderStep, CombinedTreeProof, FullTreeHead, InclusionProof, LogEntry},
 };
@@ -132,7 +131,10 @@ impl<'a, D: ProverData> RecordingView<'a, D> {
     }
 
     /// The proof of everything asked for so far, under `full_tree_head`.
-    pub(super) fn finish(self, full_tree_head: &FullTreeHead) -> Result<CombinedTreeProof, ProverError<D::Error>> {
+    pub(super) fn finish(
+        self,
+        full_tree_head: &FullTreeHead,
+    ) -> Result<CombinedTreeProof, ProverError<D::Error>> {
         let entry = |position: &u64| self.entries.get(position).ok_or(ProverError::Inconsistent);
         let timestamps = self
             .recorded
@@ -164,7 +166,12 @@ impl<'a, D: ProverData> RecordingView<'a, D> {
         if elements.len() != nodes.len() {
             return Err(ProverError::Inconsistent);
         }
-        Ok(CombinedTreeProof { timestamps, prefix_proofs, prefix_roots, inclusion: InclusionProof { elements } })
+        Ok(CombinedTreeProof {
+            timestamps,
+            prefix_proofs,
+            prefix_roots,
+            inclusion: InclusionProof { elements },
+        })
     }
 }
 

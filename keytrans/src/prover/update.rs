@@ -31,7 +31,9 @@ pub fn update_responses<D: ProverData>(
     let mut last = request.last;
     let mut previous = request.greatest_version;
     while responses.len() < MAX_UPDATE_RESPONSES {
-        let Some((response, greatest)) = update_response(data, head, &request.label, last, previous, created)? else {
+        let Some((response, greatest)) =
+            update_response(data, head, &request.label, last, previous, created)?
+        else {
             break;
         };
         responses.push(response);
@@ -70,7 +72,8 @@ fn update_response<D: ProverData>(
     let mut values = Vec::with_capacity(versions.len());
     let mut info = Vec::with_capacity(versions.len());
     for &version in &versions {
-        let opened = data.opened(label, version).map_err(ProverError::Data)?.ok_or(ProverError::Erased(version))?;
+        let opened =
+            data.opened(label, version).map_err(ProverError::Data)?.ok_or(ProverError::Erased(version))?;
         info.push(UpdateInfo { opening: opened.opening, suffix: opened.update.suffix });
         values.push(LabelValue { value: opened.update.value });
     }
