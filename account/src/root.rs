@@ -5,8 +5,10 @@
 //! an owner's lockdown forbids resets. Versions between the two that claim to be records but are not valid are passed
 //! over, so that garbage cannot hide a lockdown; a reset before the reset is judged in the same way first.
 
+use keyglass_crypto::hash::Digest;
+
 use crate::{
-    chain::Predecessor,
+    chain::{Chain, Predecessor},
     record::{AccountRecord, Authorisation, RecordError},
     succession,
     verify::{self, ValidRecord, Verified},
@@ -60,6 +62,10 @@ pub struct RootSearch {
     origin: String,
     label: Vec<u8>,
     known: Option<ValidRecord>,
+    /// The latest record that is known or was found valid on the way.
+    proven: Option<AccountRecord>,
+    /// Hashes of resets that were found invalid: so is everything that descends from them.
+    refused_roots: Vec<Digest>,
     /// The record in question at the bottom; on each, the candidates for what was before its root.
     frames: Vec<Frame>,
     wanted: u32,
@@ -101,7 +107,9 @@ impl RootSearch {
         Ok(Self {
             origin: origin.to_owned(),
             label: label.to_owned(),
+            proven: known.as_ref().map(|known| known.record().clone()),
             known,
+            refused_roots: Vec::new(),
             frames: vec![frame],
             wanted,
             steps: 0,
@@ -163,10 +171,12 @@ impl RootSearch {
         let Ok(record) = found else {
             return self.descend(version.checked_sub(1));
         };
-        let judged = match &self.known {
+        let refused = |chain: &Chain| self.refused_roots.contains(&chain.root.hash);
+        let judged = match &self.proven {
+            _ if record.chain.as_ref().is_some_and(refused) => return self.descend(version.checked_sub(1)),
             _ if record.authorisation == Authorisation::Genesis => Some(Ok(())),
             None => None,
-            Some(known) => match succession::check(known.record(), &record) {
+            Some(proven) => match succession::check(proven, &record) {
                 Ok(succession::Outcome::Follows) => Some(Ok(())),
                 Ok(succession::Outcome::ResetBetween) => None,
                 Err(error) => Some(Err(error)),
@@ -183,9 +193,9 @@ impl RootSearch {
 
     /// Wants `version` next, unless it is known already or there is none.
     fn descend(mut self, version: Option<u32>) -> Result<Verified, RecordError> {
-        let judgement = match (version, &self.known) {
+        let judgement = match (version, &self.proven) {
             (None, _) => self.judge(None),
-            (Some(version), Some(known)) if version <= known.version() => self.judge(Some(known.record())),
+            (Some(version), Some(proven)) if version <= proven.version => self.judge(Some(proven)),
             (Some(version), _) => {
                 self.wanted = version;
                 return Ok(Verified::NeedsHistory(Box::new(self)));
@@ -219,9 +229,11 @@ impl RootSearch {
                 return self.finish(finding);
             }
             if judgement.is_err() {
+                self.refused_roots.extend(top.root.as_ref().map(AccountRecord::hash));
                 return self.descend(top.record.version.checked_sub(1));
             }
             judgement = self.judge(Some(&top.record));
+            self.proven = Some(top.record);
         }
         Err(RecordError::WrongAuthorisation)
     }

@@ -172,7 +172,8 @@ pub fn verify(
     };
     match succession::check(known.record(), &record)? {
         succession::Outcome::Follows => {
-            let finding = if record.authorisation == Authorisation::Reset {
+            let is_new = version > known.version();
+            let finding = if is_new && record.authorisation == Authorisation::Reset {
                 Finding::Reset { version, before: Some(known.as_predecessor()) }
             } else {
                 Finding::AlreadyKnown
