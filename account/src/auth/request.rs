@@ -122,7 +122,8 @@ impl Credential {
         now: UnixMillis,
         window: Duration,
     ) -> Result<(), AuthError> {
-        if self.time.distance(now) > window {
+        let apart = self.time.saturating_since(now).max(now.saturating_since(self.time));
+        if apart > window {
             return Err(AuthError::OutsideWindow);
         }
         device_key.verify(&self.message(request), &self.signature).map_err(|_| AuthError::BadSignature)
