@@ -2,8 +2,8 @@
 //! (sections "Prefix Tree").
 //!
 //! A page is stored under the position of the log entry whose change wrote it, and names the positions of the pages
-//! below it. So a version of the tree is a [`TreeRoot`], versions share what they have in common, and one whose log
-//! entry has expired is given up by deleting the pages that were superseded up to the next.
+//! below it. So a version of the tree is a [`TreeRoot`], and versions share what they have in common. What a version
+//! supersedes may be deleted once no version before it is needed.
 //!
 //! A subtree of one key is its leaf, a tree of one key the leaf at depth 0, and a tree without keys has the root
 //! [`ABSENT`].
@@ -19,6 +19,8 @@ mod transition;
 
 #[cfg(test)]
 pub(crate) mod model;
+#[cfg(test)]
+mod page_tests;
 #[cfg(test)]
 mod tests;
 

@@ -7,9 +7,6 @@ use super::node::{SearchKey, prefix};
 /// Levels of the tree in one page.
 pub const LEVELS_PER_PAGE: u8 = 4;
 
-/// The depth of the deepest pages.
-const MAX_PAGE_DEPTH: u8 = 252;
-
 /// Names a page for good: its content never changes.
 ///
 /// Ordered by position, then from the root down and from left to right, as the encodings are.
@@ -90,6 +87,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// The depth of the deepest pages.
+    const MAX_PAGE_DEPTH: u8 = 252;
 
     fn page_key() -> impl Strategy<Value = PageKey> {
         (any::<u64>(), 0..=MAX_PAGE_DEPTH / 4, any::<SearchKey>())

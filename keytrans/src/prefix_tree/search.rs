@@ -2,7 +2,7 @@
 
 use super::{
     node::{SearchKey, goes_right, sibling, split},
-    page::{Node, PageError, read, read_subtree, skip},
+    page::{Node, read, read_subtree, skip},
     page_key::PageKey,
     source::{Fault, PageSource, TreeError, TreeRoot, Visit, visit},
 };
