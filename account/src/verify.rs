@@ -31,6 +31,16 @@ impl ValidRecord {
         Self { hash: record.hash(), account: account(origin, label), record }
     }
 
+    /// Takes back a record that the caller found valid before and kept where only it can write.
+    ///
+    /// What the record alone shows is checked again; that it followed from the versions before it is not.
+    ///
+    /// # Errors
+    /// The first rule that the record breaks.
+    pub fn restore(origin: &str, label: &[u8], version: u32, bytes: &[u8]) -> Result<Self, RecordError> {
+        Ok(Self::new(origin, label, alone(origin, label, version, bytes)?))
+    }
+
     /// The record.
     #[must_use]
     pub fn record(&self) -> &AccountRecord {
