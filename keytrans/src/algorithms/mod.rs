@@ -12,6 +12,9 @@ mod owner;
 mod tree;
 mod update;
 
+#[cfg(test)]
+mod tests;
+
 pub use contact::{MonitoringMap, OwnerContext, contact_monitor};
 pub use distinguished::{Recent, walk_distinguished};
 pub use fixed::fixed_version_search;
