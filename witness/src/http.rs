@@ -1,0 +1,128 @@
+//! Bytes in, domain call, status table out. Who answers is behind [`Responder`]: the honest [`crate::service::Witness`] in
+//! the program, a liar in a test.
+
+mod answer;
+mod server;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Path, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use keyglass_tlog::witness::{AddCheckpoint, MAX_REQUEST_LEN};
+
+pub use self::{
+    answer::{Answer, Problem},
+    server::{Server, serve},
+};
+use crate::{decide::Refusal, head::OriginHash, metrics::Metrics};
+
+/// How long a client may take to send a body.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Whoever answers for a witness.
+pub trait Responder: Send + Sync + 'static {
+    /// Answers an add-checkpoint request. It is run to its end even if the client has gone.
+    fn add_checkpoint(&self, request: AddCheckpoint) -> impl Future<Output = Answer> + Send;
+
+    /// Answers with the last cosigned checkpoint of a log.
+    fn latest(&self, origin: OriginHash) -> impl Future<Output = Answer> + Send;
+
+    /// Whether requests can be expected to succeed.
+    fn is_ready(&self) -> bool;
+}
+
+struct Endpoints<R> {
+    responder: Arc<R>,
+    metrics: Arc<Metrics>,
+}
+
+impl<R> Clone for Endpoints<R> {
+    fn clone(&self) -> Self {
+        Self { responder: Arc::clone(&self.responder), metrics: Arc::clone(&self.metrics) }
+    }
+}
+
+/// The endpoints of a witness: submission and monitoring under one prefix, and those for its operator.
+pub fn router<R: Responder>(responder: Arc<R>, metrics: Arc<Metrics>) -> Router {
+    Router::new()
+        .route("/add-checkpoint", post(add_checkpoint::<R>))
+        .route("/{origin_hash}/checkpoint", get(checkpoint::<R>))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready::<R>))
+        .route("/metrics", get(metrics_text::<R>))
+        .fallback(async || Answer::Problem(Problem::NO_SUCH_PATH))
+        .method_not_allowed_fallback(async || Answer::Problem(Problem::WRONG_METHOD))
+        .with_state(Endpoints { responder, metrics })
+}
+
+async fn add_checkpoint<R: Responder>(State(endpoints): State<Endpoints<R>>, body: Body) -> Response {
+    let timer = endpoints.metrics.start();
+    let answer = answer_add_checkpoint(&endpoints, body).await;
+    endpoints.metrics.answered(answer.outcome(), timer);
+    answer.into_response()
+}
+
+async fn answer_add_checkpoint<R: Responder>(endpoints: &Endpoints<R>, body: Body) -> Answer {
+    let Ok(read) = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_REQUEST_LEN)).await else {
+        return Answer::Problem(Problem::BODY_TOO_SLOW);
+    };
+    let Ok(body) = read else {
+        return Answer::Problem(Problem::BODY_TOO_LARGE);
+    };
+    let request = match AddCheckpoint::parse(&body) {
+        Ok(request) => request,
+        Err(error) => return Answer::Problem(Refusal::Malformed(error).into()),
+    };
+    // A task of its own: a client that hangs up must not stop a request between storing and signing.
+    let responder = Arc::clone(&endpoints.responder);
+    let answered = tokio::spawn(async move { responder.add_checkpoint(request).await }).await;
+    answered.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request was not run to its end");
+        Answer::Problem(Problem::STORE_FAILED)
+    })
+}
+
+async fn checkpoint<R: Responder>(State(endpoints): State<Endpoints<R>>, Path(hash): Path<String>) -> Response {
+    let answer = match parse_origin_hash(&hash) {
+        Some(origin) => endpoints.responder.latest(origin).await,
+        None => Answer::Problem(Problem::NO_SUCH_PATH),
+    };
+    answer.into_response()
+}
+
+/// Reads 64 lower-case hexadecimal digits.
+fn parse_origin_hash(hash: &str) -> Option<OriginHash> {
+    let nibble = |digit: u8| match digit {
+        b'0'..=b'9' => digit.checked_sub(b'0'),
+        b'a'..=b'f' => digit.checked_sub(b'a')?.checked_add(10),
+        _ => None,
+    };
+    let (pairs, []) = hash.as_bytes().as_chunks::<2>() else {
+        return None;
+    };
+    let byte = |[high, low]: &[u8; 2]| Some(nibble(*high)? << 4 | nibble(*low)?);
+    let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
+    bytes?.try_into().ok().map(OriginHash)
+}
+
+async fn ready<R: Responder>(State(endpoints): State<Endpoints<R>>) -> Response {
+    if endpoints.responder.is_ready() {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the last head could not be stored\n").into_response()
+    }
+}
+
+async fn metrics_text<R: Responder>(State(endpoints): State<Endpoints<R>>) -> Response {
+    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, media_type)], endpoints.metrics.text()).into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! What an operator watches.
+
+use std::time::Instant;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+/// The counters of one witness.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Outcome, Counter>,
+    seconds: Histogram,
+    cosigned: Counter,
+    logs: Gauge,
+}
+
+/// When a request came.
+pub struct Timer(Instant);
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("keyglass_witness");
+        let requests = Family::<Outcome, Counter>::default();
+        let buckets = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+        let seconds = Histogram::new(buckets);
+        let (cosigned, logs) = (Counter::default(), Gauge::default());
+        registry.register("add_checkpoint_requests", "add-checkpoint requests by outcome", requests.clone());
+        registry.register(
+            "add_checkpoint_duration_seconds",
+            "Time from the head of an add-checkpoint request to its answer",
+            seconds.clone(),
+        );
+        registry.register("cosigned_checkpoints", "Checkpoints stored and cosigned", cosigned.clone());
+        registry.register("logs", "Logs that this witness cosigns", logs.clone());
+        Self { registry, requests, seconds, cosigned, logs }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn start(&self) -> Timer {
+        Timer(Instant::now())
+    }
+
+    pub(crate) fn answered(&self, outcome: &'static str, timer: Timer) {
+        self.requests.get_or_create(&Outcome { outcome }).inc();
+        self.seconds.observe(timer.0.elapsed().as_secs_f64());
+    }
+
+    pub(crate) fn cosigned(&self) {
+        self.cosigned.inc();
+    }
+
+    pub(crate) fn logs(&self, count: usize) {
+        self.logs.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// All of it as OpenMetrics text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
