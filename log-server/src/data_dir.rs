@@ -1,0 +1,287 @@
+//! The directory that a log lives in.
+//!
+//! ```text
+//! log-server      the format of this directory; written last when it is made
+//! configuration   the log's Configuration, TLS-encoded
+//! log.key         the key that signs heads, mode 0600
+//! vrf.key         the key that places versions in the prefix tree, mode 0600
+//! db/             RocksDB
+//! operator.sock   the operator's socket while the server runs, mode 0600
+//! ```
+//!
+//! Whoever can read the two keys can speak for the log: the server refuses keys that others may read.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use keyglass_crypto::{
+    hash::{Digest, sha256},
+    secret::Secret,
+    sign::SigningKey,
+    vrf::VrfSecretKey,
+};
+use keyglass_keytrans::{
+    config::{CipherSuite, Configuration, DeploymentMode},
+    wire::{Context, Wire as _},
+};
+use keyglass_tlog::note::{PublicKey, Vkey};
+use rocksdb::DB;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::store::rocksdb::{self as rocks, OpenError};
+
+/// The content of the marker file.
+const FORMAT: &str = "keyglass-log-server data directory, format 1\n";
+const MARKER: &str = "log-server";
+const CONFIGURATION: &str = "configuration";
+const LOG_KEY: &str = "log.key";
+const VRF_KEY: &str = "vrf.key";
+const DATABASE: &str = "db";
+/// The operator's socket within the directory.
+pub const SOCKET: &str = "operator.sock";
+/// No file beside the database is longer.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Why a directory was not made or not opened. Each says what and where.
+#[derive(Debug, Error)]
+pub enum DataError {
+    /// Reading or writing failed.
+    #[error("{path}: {error}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// There is something in the directory already.
+    #[error("{0} is not empty; a new log needs a directory of its own")]
+    NotEmpty(PathBuf),
+    /// The directory has no marker: it is another program's, or `init` did not finish.
+    #[error("{0} is not the data directory of a log-server (no file `log-server` in it); make one with `init`")]
+    Foreign(PathBuf),
+    /// The marker is another one.
+    #[error("{path} has format {found:?}; this program reads {FORMAT:?}")]
+    Format {
+        /// The marker file.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+    },
+    /// Others than the owner may use a key.
+    #[error("{path} has mode {mode:04o}: nobody but its owner may read or write a key (chmod 600)")]
+    KeyPermissions {
+        /// The key file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A key file holds no key.
+    #[error("{0} is not a key file of a log-server")]
+    BadKey(PathBuf),
+    /// Keys and configuration do not belong together.
+    #[error("{path}: {error}")]
+    Mismatch {
+        /// The directory.
+        path: PathBuf,
+        /// What does not fit.
+        error: Mismatch,
+    },
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+}
+
+/// A log's keys and configuration.
+pub struct Identity {
+    /// The configuration.
+    pub configuration: Configuration,
+    /// The cipher suite that the configuration names.
+    pub suite: CipherSuite,
+    /// The TLS encoding of the configuration.
+    pub encoded: Vec<u8>,
+    /// What checkpoints, account records and requests call the log; under 0x0002, which has no such name, a stand-in.
+    pub origin: String,
+    /// The key that signs heads.
+    pub log_key: SigningKey,
+    /// The key of the VRF.
+    pub vrf_key: Arc<VrfSecretKey>,
+}
+
+impl Identity {
+    /// The hash by which the database knows whose it is.
+    #[must_use]
+    pub fn hash(&self) -> Digest {
+        sha256(&[&self.encoded])
+    }
+
+    /// Checks that keys and configuration belong together and that they can be served.
+    ///
+    /// # Errors
+    /// [`Mismatch`].
+    pub fn new(encoded: Vec<u8>, log_key: SigningKey, vrf_key: VrfSecretKey) -> Result<Self, Mismatch> {
+        // The context is for structures whose fields depend on the mode; the configuration's do not.
+        let context = Context::new(DeploymentMode::ContactMonitoring);
+        let configuration = Configuration::decode(&encoded, context).map_err(|_| Mismatch::Encoding)?;
+        if configuration.deployment_mode() == DeploymentMode::ThirdPartyManagement {
+            return Err(Mismatch::Management);
+        }
+        let suite = CipherSuite::from_number(configuration.ciphersuite).ok_or(Mismatch::Suite)?;
+        let public = PublicKey::Ed25519(log_key.verifying_key());
+        let origin = match suite {
+            CipherSuite::Tlog => {
+                let vkey = core::str::from_utf8(&configuration.signature_public_key).map_err(|_| Mismatch::LogKey)?;
+                let vkey = Vkey::parse(vkey).map_err(|_| Mismatch::LogKey)?;
+                if *vkey.key() != public {
+                    return Err(Mismatch::LogKey);
+                }
+                let origin = vkey.name().as_str();
+                let (prefix, _) = origin.rsplit_once('/').ok_or(Mismatch::Origin)?;
+                if configuration.origin(prefix).ok().as_deref() != Some(origin) {
+                    return Err(Mismatch::Origin);
+                }
+                origin.to_owned()
+            }
+            CipherSuite::Draft if configuration.signature_public_key == public.material() => {
+                keyglass_account::origin::of_configuration(&encoded)
+            }
+            CipherSuite::Draft => return Err(Mismatch::LogKey),
+        };
+        if configuration.vrf_public_key != vrf_key.public_key().to_bytes() {
+            return Err(Mismatch::VrfKey);
+        }
+        Ok(Self { configuration, suite, encoded, origin, log_key, vrf_key: Arc::new(vrf_key) })
+    }
+}
+
+/// Why keys and a configuration cannot be served together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Mismatch {
+    /// The configuration does not decode.
+    #[error("the configuration does not decode")]
+    Encoding,
+    /// The suite is not implemented.
+    #[error("the configuration's cipher suite is not implemented")]
+    Suite,
+    /// Third-party management is not implemented.
+    #[error("third-party management is not implemented")]
+    Management,
+    /// The configuration names another signing key.
+    #[error("the configuration names another signing key than log.key")]
+    LogKey,
+    /// The configuration names another VRF key.
+    #[error("the configuration names another VRF key than vrf.key")]
+    VrfKey,
+    /// The origin does not commit to the configuration.
+    #[error("the origin does not commit to the configuration")]
+    Origin,
+}
+
+/// A directory that was checked and opened.
+pub struct DataDir {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whose it is.
+    pub identity: Identity,
+    /// The database, with the families of the log and those asked for.
+    pub db: Arc<DB>,
+}
+
+impl DataDir {
+    /// Makes the directory of a new log. `extra` names the column families of the services beside the log.
+    ///
+    /// # Errors
+    /// [`DataError`]; a directory in which something is already is left alone.
+    pub fn create(path: &Path, identity: &Identity, extra: &[&str]) -> Result<(), DataError> {
+        let at = |error| DataError::Io { path: path.to_owned(), error };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at)?;
+        if fs::read_dir(path).map_err(at)?.next().is_some() {
+            return Err(DataError::NotEmpty(path.to_owned()));
+        }
+        write_new(&path.join(LOG_KEY), 0o600, key_file(&identity.log_key.to_seed()).as_bytes())?;
+        write_new(&path.join(VRF_KEY), 0o600, key_file(&identity.vrf_key.to_seed()).as_bytes())?;
+        write_new(&path.join(CONFIGURATION), 0o644, &identity.encoded)?;
+        drop(rocks::create(&path.join(DATABASE), extra, &identity.hash())?);
+        write_new(&path.join(MARKER), 0o644, FORMAT.as_bytes())?;
+        File::open(path).and_then(|directory| directory.sync_all()).map_err(at)
+    }
+
+    /// Opens a directory that [`create`](Self::create) made.
+    ///
+    /// # Errors
+    /// [`DataError`]; nothing is repaired.
+    pub fn open(path: &Path, extra: &[&str]) -> Result<Self, DataError> {
+        let identity = read_identity(path)?;
+        let db = rocks::open(&path.join(DATABASE), extra, &identity.hash())?;
+        Ok(Self { path: path.to_owned(), identity, db })
+    }
+}
+
+/// Reads the keys and the configuration of a directory, without its database.
+///
+/// # Errors
+/// [`DataError`].
+pub fn read_identity(path: &Path) -> Result<Identity, DataError> {
+    let marker = path.join(MARKER);
+    match read(&marker) {
+        Ok(found) if *found == FORMAT.as_bytes() => {}
+        Ok(found) => {
+            let found = String::from_utf8_lossy(&found).into_owned();
+            return Err(DataError::Format { path: marker, found });
+        }
+        Err(DataError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(DataError::Foreign(path.to_owned()));
+        }
+        Err(error) => return Err(error),
+    }
+
+    let encoded = read(&path.join(CONFIGURATION))?.to_vec();
+    let log_key = SigningKey::from_seed(read_key(&path.join(LOG_KEY))?.expose());
+    let vrf_key = VrfSecretKey::from_seed(read_key(&path.join(VRF_KEY))?.expose());
+    Identity::new(encoded, log_key, vrf_key).map_err(|error| DataError::Mismatch { path: path.to_owned(), error })
+}
+
+/// A key as it is stored: its seed in hexadecimal and a newline.
+fn key_file(seed: &Secret<32>) -> Zeroizing<String> {
+    let digits = Zeroizing::new(hex::encode(seed.expose()));
+    Zeroizing::new(format!("{}\n", *digits))
+}
+
+/// Writes a file that does not exist yet, durably.
+fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), DataError> {
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        // The mode above passes through the umask; the key's must be exact.
+        file.set_permissions(Permissions::from_mode(mode))?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|error| DataError::Io { path: path.to_owned(), error })
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, DataError> {
+    let read = || {
+        let mut bytes = Zeroizing::new(Vec::new());
+        File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|error| DataError::Io { path: path.to_owned(), error })
+}
+
+fn read_key(path: &Path) -> Result<Secret<32>, DataError> {
+    let metadata = fs::metadata(path).map_err(|error| DataError::Io { path: path.to_owned(), error })?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(DataError::KeyPermissions { path: path.to_owned(), mode });
+    }
+    let file = read(path)?;
+    let digits = file.strip_suffix(b"\n").unwrap_or(&file);
+    let mut seed = Zeroizing::new([0; 32]);
+    hex::decode_to_slice(digits, &mut *seed).map_err(|_| DataError::BadKey(path.to_owned()))?;
+    Ok(Secret::new(*seed))
+}

@@ -1,0 +1,145 @@
+//! Whether the server lives, and whether it does all of its work.
+//!
+//! `GET /healthz` fails only when a restart is needed. `GET /readyz` fails whenever updates would not be answered or
+//! clients would find the head stale; look-ups may still be served then. Both say the same in their bodies.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::{clock::Clock, publisher, published::Published, sequencer, store::Store};
+
+/// What health is judged by.
+pub struct Watched {
+    /// What is sequenced; absent if the server takes no updates.
+    pub sequenced: Option<watch::Receiver<sequencer::State>>,
+    /// How publication goes; absent if this server does not publish.
+    pub publisher: Option<watch::Receiver<publisher::Status>>,
+    /// The published head.
+    pub published: Arc<Published>,
+    /// Where the timestamp of the head's last entry is.
+    pub store: Arc<dyn Store>,
+    /// Now.
+    pub clock: Arc<dyn Clock>,
+    /// How old clients let the last entry become.
+    pub max_behind: Duration,
+}
+
+/// The body of both answers.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// `ok`, `degraded` (something of the work is not done) or `failed` (needs a restart).
+    pub status: &'static str,
+    /// What is wrong, in words.
+    pub problems: Vec<String>,
+    /// Log entries that are durable.
+    pub sequenced: u64,
+    /// Log entries under the published head.
+    pub published: u64,
+    /// The age of the last published entry; absent before the first.
+    pub published_age_ms: Option<u64>,
+    /// Cosignatures that the newest head lacks.
+    pub missing_witnesses: usize,
+    /// Whether the policy says `quorum none`.
+    pub unwitnessed: bool,
+    /// The witnesses that are asked.
+    pub witnesses: Vec<WitnessReport>,
+    /// Why a restart is needed.
+    pub failed: Option<String>,
+}
+
+/// How a witness does.
+#[derive(Debug, Clone, Serialize)]
+pub struct WitnessReport {
+    /// Its name in the policy.
+    pub name: String,
+    /// The size that it has cosigned last, since this process began.
+    pub cosigned: u64,
+    /// How often in a row it has failed.
+    pub failures: u32,
+    /// How it failed last.
+    pub error: Option<String>,
+}
+
+impl Watched {
+    /// The age of the last published entry. Reads one record of the store.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        let last = self.published.current()?.size.checked_sub(1)?;
+        let entry = self.store.snapshot().ok()?.entry(last).ok()??;
+        Some(Duration::from_millis(self.clock.now().0.saturating_sub(entry.timestamp)))
+    }
+
+    /// The state of everything.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let sequenced = self.sequenced.as_ref().map(|state| state.borrow().clone()).unwrap_or_default();
+        let publisher = self.publisher.as_ref().map(|status| status.borrow().clone()).unwrap_or_default();
+        let published = self.published.current().map_or(0, |head| head.size);
+        let age = self.age();
+        let failed = sequenced.failed.clone().or_else(|| publisher.failed.clone());
+
+        let mut problems: Vec<String> = failed.iter().map(|reason| format!("needs a restart: {reason}")).collect();
+        match age {
+            None => problems.push("no head is published yet".to_owned()),
+            Some(age) if age > self.max_behind => {
+                problems.push("the published head is stale: clients refuse it".to_owned());
+            }
+            Some(_) => {}
+        }
+        let failing = publisher.witnesses.iter().filter(|witness| witness.failing.is_some()).count();
+        if publisher.missing > 0 && failing > 0 {
+            problems.push(format!(
+                "no quorum of witnesses: {} more must cosign, {failing} do not answer as they should",
+                publisher.missing
+            ));
+        }
+        let witness = |status: publisher::WitnessStatus| {
+            let (failures, error) = status.failing.map_or((0, None), |(n, error)| (n, Some(error.to_string())));
+            WitnessReport { name: status.name, cosigned: status.cosigned, failures, error }
+        };
+        Report {
+            status: match (&failed, problems.is_empty()) {
+                (Some(_), _) => "failed",
+                (None, false) => "degraded",
+                (None, true) => "ok",
+            },
+            problems,
+            sequenced: sequenced.size,
+            published,
+            published_age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            missing_witnesses: publisher.missing,
+            unwitnessed: publisher.unwitnessed,
+            witnesses: publisher.witnesses.into_iter().map(witness).collect(),
+            failed: failed.map(|reason| reason.as_ref().to_owned()),
+        }
+    }
+}
+
+/// `GET /healthz` and `GET /readyz`.
+pub fn router(watched: Arc<Watched>) -> Router {
+    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).with_state(watched)
+}
+
+async fn healthz(State(watched): State<Arc<Watched>>) -> Response {
+    let report = watched.report();
+    answer(report.failed.is_none(), report)
+}
+
+async fn readyz(State(watched): State<Arc<Watched>>) -> Response {
+    let report = watched.report();
+    answer(report.problems.is_empty(), report)
+}
+
+fn answer(good: bool, report: Report) -> Response {
+    let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(report)).into_response()
+}

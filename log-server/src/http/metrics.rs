@@ -1,0 +1,146 @@
+//! What an operator watches, in the OpenMetrics text format.
+
+use std::sync::{Arc, atomic::AtomicU64};
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    http::header,
+    middleware::Next,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use keyglass_account::problem::Problem;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+use tokio::time::Instant;
+
+use super::{failure::Failure, health::Watched};
+
+/// The labels of requests.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WitnessLabels {
+    witness: String,
+}
+
+/// The gauges and counters of one server.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    sequenced: Gauge,
+    published: Gauge,
+    age: Gauge<f64, AtomicU64>,
+    missing: Gauge,
+    unwitnessed: Gauge,
+    failed: Gauge,
+    cosigned: Family<WitnessLabels, Gauge>,
+    failures: Family<WitnessLabels, Gauge>,
+}
+
+fn histogram() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_25, 2.0, 16))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("keyglass_log");
+        let requests = Family::default();
+        registry.register("http_requests", "Requests by route and status", requests.clone());
+        let durations: Family<RouteLabels, Histogram, fn() -> Histogram> = Family::new_with_constructor(histogram);
+        registry.register("http_request_seconds", "Time to answer", durations.clone());
+        let (sequenced, published) = (Gauge::default(), Gauge::default());
+        registry.register("sequenced_entries", "Log entries that are durable", sequenced.clone());
+        registry.register("published_entries", "Log entries under the published head", published.clone());
+        let age = Gauge::default();
+        registry.register("published_age_seconds", "Age of the last published log entry", age.clone());
+        let (missing, unwitnessed, failed) = (Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register("missing_witnesses", "Cosignatures that the newest head lacks", missing.clone());
+        registry.register("unwitnessed", "1 if the policy requires no witness", unwitnessed.clone());
+        registry.register("failed", "1 if the log has to be restarted", failed.clone());
+        let (cosigned, failures) = (Family::default(), Family::default());
+        registry.register("witness_cosigned_entries", "The size that a witness cosigned last", cosigned.clone());
+        registry.register("witness_failures", "Failures in a row of a witness", failures.clone());
+        Self {
+            registry,
+            requests,
+            durations,
+            sequenced,
+            published,
+            age,
+            missing,
+            unwitnessed,
+            failed,
+            cosigned,
+            failures,
+        }
+    }
+}
+
+impl Metrics {
+    /// Brings the gauges up to date.
+    fn observe(&self, watched: &Watched) {
+        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let report = watched.report();
+        self.sequenced.set(signed(report.sequenced));
+        self.published.set(signed(report.published));
+        self.age.set(watched.age().map_or(0.0, |age| age.as_secs_f64()));
+        self.missing.set(i64::try_from(report.missing_witnesses).unwrap_or(i64::MAX));
+        self.unwitnessed.set(i64::from(report.unwitnessed));
+        self.failed.set(i64::from(report.failed.is_some()));
+        for witness in &report.witnesses {
+            let labels = WitnessLabels { witness: witness.name.clone() };
+            self.cosigned.get_or_create(&labels).set(signed(witness.cosigned));
+            self.failures.get_or_create(&labels).set(i64::from(witness.failures));
+        }
+    }
+}
+
+/// What `GET /metrics` reads.
+#[derive(Clone)]
+struct Source {
+    metrics: Arc<Metrics>,
+    watched: Arc<Watched>,
+}
+
+/// `GET /metrics`.
+pub fn router(metrics: Arc<Metrics>, watched: Arc<Watched>) -> Router {
+    Router::new().route("/metrics", get(scrape)).with_state(Source { metrics, watched })
+}
+
+async fn scrape(State(source): State<Source>) -> Result<Response, Failure> {
+    source.metrics.observe(&source.watched);
+    let mut text = String::new();
+    encode(&mut text, &source.metrics.registry).map_err(|_| Problem::Internal)?;
+    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
+}
+
+/// Counts requests and times them, by route rather than by path, so that the number of series stays small.
+pub async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let began = Instant::now();
+    let response = next.run(request).await;
+    metrics.durations.get_or_create(&RouteLabels { route: route.clone() }).observe(began.elapsed().as_secs_f64());
+    metrics.requests.get_or_create(&RequestLabels { route, status: response.status().as_u16() }).inc();
+    response
+}

@@ -1,0 +1,160 @@
+//! The mailbox: messages wait for devices.
+//!
+//! A message is durable before its sender is told so, and stays until its receiver acknowledges it. Messages are opaque;
+//! who sent one is not kept.
+
+use std::sync::Arc;
+
+use keyglass_account::api::{Id128, MAX_MESSAGE_LEN, MAX_MESSAGES};
+use keyglass_crypto::hash::sha256;
+use thiserror::Error;
+
+use crate::{
+    clock::Clock,
+    prekeys::stripes::Stripes,
+    store::StoreError,
+    tokens::{Accounts, DeviceName},
+};
+
+pub mod http;
+pub mod memory;
+pub mod rocksdb;
+pub mod store;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod tests;
+
+pub use store::{MailboxStore, Queue, StoredMessage};
+
+use store::Place;
+
+/// Bounds of the service.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Messages that may wait for one device.
+    pub max_messages: u32,
+    /// Bytes of messages that may wait for one device.
+    pub max_bytes: u64,
+    /// Bytes of messages in one answer, unless its first is longer.
+    pub max_answer_bytes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { max_messages: 1000, max_bytes: 16 << 20, max_answer_bytes: 1 << 20 }
+    }
+}
+
+/// Why a message is not taken. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SendError {
+    /// No published record names the device.
+    #[error("no published record names this device")]
+    UnknownDevice,
+    /// The message is empty or longer than the server accepts.
+    #[error("a message has 1 to {MAX_MESSAGE_LEN} bytes, this one has {0}")]
+    Length(usize),
+    /// As many messages wait for the device as the server keeps.
+    #[error("the mailbox of the device is full")]
+    Full,
+    /// A message with this id and another body waits.
+    #[error("the message id was used for another message")]
+    IdReused,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The mailboxes of one log's devices.
+pub struct Service {
+    store: Arc<dyn MailboxStore>,
+    accounts: Arc<dyn Accounts>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    /// Held, for a device, from reading its queue to having written it.
+    stripes: Stripes,
+}
+
+impl Service {
+    /// Mailboxes for the devices of `accounts`.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn MailboxStore>,
+        accounts: Arc<dyn Accounts>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Self {
+        Self { store, accounts, clock, settings, stripes: Stripes::default() }
+    }
+
+    /// Leaves a message for `target`. The same again, while it waits, changes nothing. It may block.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub fn send(&self, target: &DeviceName, id: Id128, body: Vec<u8>) -> Result<(), SendError> {
+        if body.is_empty() || body.len() > MAX_MESSAGE_LEN {
+            return Err(SendError::Length(body.len()));
+        }
+        if self.accounts.device(&target.label, target.device)?.is_none() {
+            return Err(SendError::UnknownDevice);
+        }
+        let hash = sha256(&[&body]);
+        let _one_at_a_time = self.stripes.lock(target);
+        if let Some(place) = self.store.find(target, id)? {
+            return if place.hash == hash { Ok(()) } else { Err(SendError::IdReused) };
+        }
+        let mut queue = self.store.queue(target)?;
+        let bytes = queue.bytes.saturating_add(u64::try_from(body.len()).unwrap_or(u64::MAX));
+        if queue.messages >= self.settings.max_messages || bytes > self.settings.max_bytes {
+            return Err(SendError::Full);
+        }
+        let sequence = queue.next;
+        queue.next = sequence.checked_add(1).ok_or(StoreError::Corrupt("a queue's sequence"))?;
+        queue.messages = queue.messages.saturating_add(1);
+        queue.bytes = bytes;
+        let message = StoredMessage { id, received: self.clock.now(), body };
+        Ok(self.store.add(target, &queue, Place { sequence, hash }, &message)?)
+    }
+
+    /// The messages of `device`, the oldest first, as many as fit an answer; and whether more wait. It may block.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn read(&self, device: &DeviceName) -> Result<(Vec<StoredMessage>, bool), StoreError> {
+        let mut messages = self.store.oldest(device, MAX_MESSAGES.saturating_add(1), self.settings.max_answer_bytes)?;
+        let mut bytes = 0_usize;
+        let fit = messages.iter().take(MAX_MESSAGES).take_while(|message| {
+            bytes = bytes.saturating_add(message.body.len());
+            bytes <= self.settings.max_answer_bytes
+        });
+        let fit = fit.count().max(1).min(messages.len());
+        let more = messages.len() > fit;
+        messages.truncate(fit);
+        Ok((messages, more))
+    }
+
+    /// Deletes messages of `device`. Ids that are not there are passed over. It may block.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn acknowledge(&self, device: &DeviceName, ids: &[Id128]) -> Result<(), StoreError> {
+        let _one_at_a_time = self.stripes.lock(device);
+        let mut queue = self.store.queue(device)?;
+        let mut gone: Vec<(Id128, u64)> = Vec::new();
+        for id in ids {
+            // An id may be named twice.
+            if gone.iter().any(|(other, _)| other == id) {
+                continue;
+            }
+            if let Some(place) = self.store.find(device, *id)? {
+                let len = self.store.body_len(device, place.sequence)?;
+                queue.messages = queue.messages.saturating_sub(1);
+                queue.bytes = queue.bytes.saturating_sub(len);
+                gone.push((*id, place.sequence));
+            }
+        }
+        if gone.is_empty() { Ok(()) } else { self.store.remove(device, &queue, &gone) }
+    }
+}
