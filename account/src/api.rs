@@ -177,8 +177,9 @@ pub struct SendMessage {
     pub target: Target,
     /// Random, chosen by the sender.
     pub id: Id128,
-    /// The message, opaque to the server, 1 to [`MAX_MESSAGE_LEN`] bytes.
-    pub body: Base64<MAX_MESSAGE_LEN>,
+    /// The message, opaque to the server, 1 to [`MAX_MESSAGE_LEN`] bytes. The type admits more, so that a server can
+    /// tell a message that is too large from a body that is malformed.
+    pub body: Base64<MAX_BODY>,
 }
 
 /// The messages of the device that asks, the oldest first. They stay until they are acknowledged.

@@ -145,8 +145,8 @@ problems! {
     PreKeySignature = "prekey-signature", 400, "A prekey is not signed by the device";
     /// The signed prekey has expired.
     SignedPreKeyExpired = "signed-prekey-expired", 400, "The signed prekey has expired";
-    /// The signed prekey lives longer than the server allows, or was made in the future.
-    SignedPreKeyLifetime = "signed-prekey-lifetime", 400, "The signed prekey's lifetime is not acceptable";
+    /// A prekey lives longer than the server allows, expires before it was made, or was made in the future.
+    PreKeyLifetime = "prekey-lifetime", 400, "The lifetime of a prekey is not acceptable";
     /// A prekey id, batch number or signed prekey id was used before.
     PreKeyIdReused = "prekey-id-reused", 409, "A prekey id or batch number was used before";
     /// The batch is below the floor.
@@ -157,14 +157,12 @@ problems! {
     BatchExpired = "batch-expired", 400, "The batch has expired";
     /// The pool is full.
     PoolFull = "pool-full", 409, "The device has as many one-time prekeys as the server keeps";
+    /// The device uploads too often.
+    UploadQuota = "upload-quota", 429, "The device has uploaded too many prekeys";
     /// The device has no signed prekey on the server.
     NoSignedPreKey = "no-signed-prekey", 404, "The device has no valid signed prekey here";
     /// The requester's quota of bundles is used up.
     RequesterQuota = "requester-quota", 429, "The requester has fetched too many bundles";
-    /// The quota of bundles of the target is used up.
-    TargetQuota = "target-quota", 429, "Too many bundles of this device were fetched";
-    /// The request id is remembered with other contents.
-    RequestIdReused = "request-id-reused", 409, "The request id was used for something else";
 
     // Mailbox.
     /// The message is longer than the server accepts.

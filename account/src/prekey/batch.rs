@@ -215,6 +215,28 @@ impl PreKeyBatch {
     }
 }
 
+impl OneTimeEntry {
+    /// Number `index` of an encoded batch that was decoded before, with its path; absent past the end.
+    ///
+    /// The other keys are hashed, not decoded again: this is for whoever keeps batches and hands keys out one by one.
+    ///
+    /// # Errors
+    /// [`PreKeyError::Codec`] or [`PreKeyError::BadKey`] if it cannot be such a batch.
+    pub fn from_batch(encoded: &[u8], index: u16) -> Result<Option<Self>, PreKeyError> {
+        let mut reader = Reader::new(encoded);
+        let header = BatchHeader::read(&mut reader)?;
+        let leaves = reader.bytes(LEAF_LEN.saturating_mul(usize::from(header.leaf_count)))?;
+        reader.end()?;
+        let mut leaves = leaves.chunks_exact(LEAF_LEN);
+        let path_tree = Tree::new(leaves.clone().map(<[u8]>::to_vec));
+        let Some(leaf) = leaves.nth(usize::from(index)) else {
+            return Ok(None);
+        };
+        let prekey = OneTimePreKey::read(&mut Reader::new(leaf))?;
+        Ok(Some(Self { header, index, prekey, path: path_tree.path(index) }))
+    }
+}
+
 fn tree(prekeys: &[OneTimePreKey]) -> Tree {
     Tree::new(prekeys.iter().map(OneTimePreKey::leaf))
 }

@@ -103,7 +103,7 @@ impl From<PreKeyError> for Problem {
         match error {
             E::BadKey { error, .. } => error.into(),
             E::Codec(_) | E::BatchSize(_) | E::WrongRoot | E::Path(_) => Self::PreKeyMalformed,
-            E::ExpiresBeforeCreated => Self::SignedPreKeyLifetime,
+            E::ExpiresBeforeCreated => Self::PreKeyLifetime,
             E::IdsNotAscending(_) => Self::PreKeyIdReused,
             E::WrongDevice { .. } | E::BadSignature | E::BadBatchSignature => Self::PreKeySignature,
             E::Expired => Self::SignedPreKeyExpired,

@@ -5,8 +5,8 @@ use keyglass_account::{
     device::Device,
     merkle::PathError,
     prekey::{
-        MAX_BATCH_LEN, MAX_BUNDLE_LEN, MAX_LEAVES, OneTimePreKey, PreKeyBatch, PreKeyBundle, PreKeyError,
-        SIGNED_PREKEY_LEN, SignedPreKey,
+        MAX_BATCH_LEN, MAX_BUNDLE_LEN, MAX_LEAVES, OneTimeEntry, OneTimePreKey, PreKeyBatch, PreKeyBundle,
+        PreKeyError, SIGNED_PREKEY_LEN, SignedPreKey,
     },
     time::UnixMillis,
 };
@@ -57,6 +57,7 @@ fn everything_survives_encoding() {
         assert_eq!(PreKeyBundle::decode(&bundle.encode()).as_ref(), Ok(&bundle));
         assert!(bundle.encode().len() <= MAX_BUNDLE_LEN);
         assert_eq!(batch.entry(count), None);
+        assert_eq!(OneTimeEntry::from_batch(&batch.encode(), count), Ok(None));
     }
     let without = PreKeyBundle { signed_prekey: signed, one_time: None };
     assert_eq!(PreKeyBundle::decode(&without.encode()), Ok(without));
@@ -67,7 +68,9 @@ fn every_key_of_a_batch_is_handed_out_with_a_path_that_holds() {
     for count in [1, 2, 3, 5, 64, 100] {
         let batch = batch(3, count);
         for index in 0..count {
-            let bundle = PreKeyBundle { signed_prekey: signed(3), one_time: batch.entry(index) };
+            let entry = batch.entry(index);
+            assert_eq!(OneTimeEntry::from_batch(&batch.encode(), index), Ok(entry.clone()));
+            let bundle = PreKeyBundle { signed_prekey: signed(3), one_time: entry };
             let verified = bundle.verify(ORIGIN, LABEL, &device(1), NOW).unwrap();
             assert_eq!(verified.one_time().unwrap().prekey, batch.prekeys()[usize::from(index)]);
             assert_eq!((verified.device(), verified.signed_prekey().id), (&device(1), 7));
@@ -106,8 +109,10 @@ fn every_truncation_is_refused() {
     assert!((0..bytes.len()).all(|len| PreKeyBundle::decode(&bytes[..len]).is_err()));
     let bytes = batch(3, 2).encode();
     assert!((0..bytes.len()).all(|len| PreKeyBatch::decode(&bytes[..len]).is_err()));
+    assert!((0..bytes.len()).all(|len| OneTimeEntry::from_batch(&bytes[..len], 0).is_err()));
     let mut longer = bytes;
     longer.push(0);
+    assert!(OneTimeEntry::from_batch(&longer, 0).is_err());
     assert_eq!(PreKeyBatch::decode(&longer), Err(PreKeyError::Codec(CodecError::TrailingBytes)));
 }
 
@@ -159,7 +164,7 @@ fn expiry_is_exclusive() {
 
 #[test]
 fn a_path_with_a_trailing_hash_an_index_past_the_size_or_of_another_leaf() {
-    let with = |change: &dyn Fn(&mut keyglass_account::prekey::OneTimeEntry)| {
+    let with = |change: &dyn Fn(&mut OneTimeEntry)| {
         let mut bundle = bundle();
         change(bundle.one_time.as_mut().unwrap());
         verify(PreKeyBundle::decode(&bundle.encode()).unwrap(), &device(1)).unwrap_err()
