@@ -1,13 +1,13 @@
 //! Requests to the log-server: bounded, retried while that can help, and with typed errors.
 //!
 //! Every request of the protocol may be repeated: searches change nothing, and the others are idempotent. A refused or
-//! broken connection and 503 are therefore tried again until the deadline; any other answer is final.
+//! broken connection, 503 and a rate limit are therefore tried again until the deadline; any other answer is final.
 
 use std::time::Duration;
 
 use reqwest::{
     Client, Method, StatusCode, Url,
-    header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
     redirect,
 };
 use serde::Deserialize;
@@ -123,7 +123,7 @@ pub fn printable(text: String) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
 }
 
-/// One request, made anew for each attempt: a signature over a time and a nonce is good once.
+/// One request.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The method.
@@ -141,6 +141,16 @@ impl Request {
     #[must_use]
     pub fn get(path: impl Into<String>) -> Self {
         Self { method: Method::GET, path: path.into(), body: None, headers: HeaderMap::new() }
+    }
+
+    /// Sets the `Authorization` header. A value that cannot be one is left out, and the server then says so.
+    #[must_use]
+    pub fn authorized(mut self, value: &str) -> Self {
+        if let Ok(mut value) = HeaderValue::from_str(value) {
+            value.set_sensitive(true);
+            self.headers.insert(AUTHORIZATION, value);
+        }
+        self
     }
 
     /// A POST of `body`.
@@ -182,21 +192,45 @@ impl Server {
         Ok(Self { client, base, patience })
     }
 
-    /// The answer's body, at most `limit` bytes of it, to the request that `make` makes for each attempt.
+    /// The request target of a path below the server's address: what a signed request covers.
+    ///
+    /// # Errors
+    /// [`HttpError::Address`].
+    pub fn target(&self, path: &str) -> Result<String, HttpError> {
+        let url = self.base.join(path).map_err(|_| HttpError::Address)?;
+        Ok(match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        })
+    }
+
+    /// The answer's body, at most `limit` bytes of it.
     ///
     /// # Errors
     /// [`HttpError`].
-    pub async fn send(&self, limit: usize, make: impl Fn() -> Request) -> Result<Vec<u8>, HttpError> {
+    pub async fn send(&self, limit: usize, request: Request) -> Result<Vec<u8>, HttpError> {
+        self.send_each(limit, || Ok(request.clone())).await
+    }
+
+    /// The answer's body, at most `limit` bytes of it, to the request that `make` makes for each attempt.
+    ///
+    /// # Errors
+    /// [`HttpError`], or what `make` answers.
+    pub async fn send_each<E: From<HttpError>>(
+        &self,
+        limit: usize,
+        make: impl Fn() -> Result<Request, E>,
+    ) -> Result<Vec<u8>, E> {
         let deadline = Instant::now() + self.patience;
         let mut pause = FIRST_PAUSE;
         loop {
-            let (error, wait) = match self.attempt(limit, make(), deadline).await {
+            let (error, wait) = match self.attempt(limit, make()?, deadline).await {
                 Ok(body) => return Ok(body),
-                Err(Attempt::Final(error)) => return Err(error),
+                Err(Attempt::Final(error)) => return Err(error.into()),
                 Err(Attempt::Again { error, after }) => (error, after.unwrap_or(pause)),
             };
             if Instant::now() + wait >= deadline {
-                return Err(error);
+                return Err(error.into());
             }
             tracing::debug!(%error, ?wait, "trying again");
             tokio::time::sleep(wait).await;
@@ -223,7 +257,8 @@ impl Server {
             return Ok(body);
         }
         let problem = Problem::parse(status, &body);
-        if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
+        let busy = problem.kind == keyglass_account::problem::Problem::RateLimited.uri();
+        if status == StatusCode::SERVICE_UNAVAILABLE || busy {
             return Err(Attempt::Again { error: HttpError::Unavailable(problem), after });
         }
         Err(Attempt::Final(HttpError::Declined(problem)))

@@ -121,7 +121,9 @@ impl Verdict {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Verified => "Everything was verified or done.",
-            Self::Failed => "Something on this machine failed, such as reading or writing the home directory.",
+            Self::Failed => {
+                "Something on this machine failed, such as reading or writing the home directory."
+            }
             Self::Usage => "The command line, the policy file or the configuration file cannot be used.",
             Self::Unreachable => {
                 "No usable answer arrived in time. This says nothing about the log's honesty: try again."

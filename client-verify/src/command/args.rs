@@ -54,9 +54,9 @@ pub enum Command {
     Register {
         /// The name under which others find the account, at most 255 bytes
         label: String,
-        /// How many devices the account gets
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
-        devices: u32,
+        /// How many devices a new account gets [default: 1]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+        devices: Option<u32>,
     },
     /// Show an account's devices, and everything that was verified about them
     Lookup {
@@ -125,8 +125,10 @@ mod tests {
 
     #[test]
     fn options_stand_before_and_after_the_command() {
-        let before = parse("keyglass --home h --server s --configuration c --policy p --json lookup bob").unwrap();
-        let after = parse("keyglass lookup bob --home h --server s --configuration c --policy p --json").unwrap();
+        let before =
+            parse("keyglass --home h --server s --configuration c --policy p --json lookup bob").unwrap();
+        let after =
+            parse("keyglass lookup bob --home h --server s --configuration c --policy p --json").unwrap();
         for arguments in [before, after] {
             assert_eq!(arguments.common.home, Some("h".into()));
             assert_eq!(arguments.common.server.as_deref(), Some("s"));
@@ -134,7 +136,9 @@ mod tests {
             assert_eq!(arguments.common.policy, Some("p".into()));
             assert!(arguments.common.json);
             assert_eq!(arguments.common.timeout, 30);
-            assert!(matches!(arguments.command, Command::Lookup { label, accept_change: false } if label == "bob"));
+            assert!(
+                matches!(arguments.command, Command::Lookup { label, accept_change: false } if label == "bob")
+            );
         }
     }
 
@@ -142,11 +146,11 @@ mod tests {
     fn commands_take_what_the_contract_says() {
         assert!(matches!(
             parse("keyglass register bob --devices 2").unwrap().command,
-            Command::Register { devices: 2, .. }
+            Command::Register { devices: Some(2), .. }
         ));
         assert!(matches!(
             parse("keyglass register bob").unwrap().command,
-            Command::Register { devices: 1, .. }
+            Command::Register { devices: None, .. }
         ));
         assert!(matches!(
             parse("keyglass send bob hello --timeout 5").unwrap().command,

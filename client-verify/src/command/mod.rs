@@ -1,5 +1,129 @@
-//! The `keyglass` command.
+//! The `keyglass` command: parse, do, report.
 
 mod args;
+mod context;
+mod evidence;
+mod lookup;
+mod outcome;
+mod prekeys;
+mod random;
+mod receive;
+mod reconcile;
+mod register;
+mod resolve;
+mod search;
+mod send;
+mod service;
+
+use std::io::{self, Write};
+
+use serde_json::{Map, Value, json};
 
 pub use args::{Arguments, Command, Common, EvidenceCommand};
+use context::Context;
+use outcome::{Failure, Outcome};
+
+use crate::verdict::Verdict;
+
+/// Runs the command and reports on `stdout` and `stderr`. Gives the verdict, whose exit code is the process's.
+pub async fn run(arguments: Arguments, stdout: &mut dyn Write, stderr: &mut dyn Write) -> Verdict {
+    let Arguments { common, command } = arguments;
+    let result = perform(&common, command, stdout, stderr).await;
+    match result {
+        Ok(verdict) => verdict,
+        Err(failure) => {
+            let verdict = failure.verdict;
+            // If even this cannot be written, the exit code still tells.
+            let _ = report_failure(&common, failure, stdout, stderr);
+            verdict
+        }
+    }
+}
+
+async fn perform(
+    common: &Common,
+    command: Command,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> Result<Verdict, Failure> {
+    let outcome = match command {
+        Command::Evidence(EvidenceCommand::Verify { file, log }) => {
+            evidence::verify(&file, &log, common.policy.as_deref())?
+        }
+        Command::Register { label, devices } => {
+            register::run(&mut Context::open(common).await?, &label, devices).await?
+        }
+        Command::Lookup { label, accept_change } => {
+            lookup::run(&mut Context::open(common).await?, &label, accept_change).await?
+        }
+        Command::Send { label, text, from, accept_change } => {
+            let mut context = Context::open(common).await?;
+            send::run(&mut context, &label, &text, from.as_deref(), accept_change).await?
+        }
+        Command::Receive => {
+            let mut context = Context::open(common).await?;
+            let outcome = receive::run(&mut context).await?;
+            let verdict = report(common, outcome, stdout, stderr).map_err(|error| unwritable(&error))?;
+            receive::shown(&context)?;
+            return Ok(verdict);
+        }
+    };
+    report(common, outcome, stdout, stderr).map_err(|error| unwritable(&error))
+}
+
+fn unwritable(error: &io::Error) -> Failure {
+    Failure::new(Verdict::Failed, "output", format!("cannot write the output: {error}"))
+}
+
+/// Prints an outcome, and makes sure that it has left this process.
+fn report(
+    common: &Common,
+    outcome: Outcome,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> io::Result<Verdict> {
+    let Outcome { verdict, lines, notes, fields } = outcome;
+    if common.json {
+        write_json(verdict, fields, stdout)?;
+    } else {
+        for line in lines {
+            writeln!(stdout, "{line}")?;
+        }
+        for note in notes {
+            writeln!(stderr, "{note}")?;
+        }
+        if verdict != Verdict::Verified {
+            writeln!(stderr, "keyglass: {}: {}", verdict.name(), verdict.meaning())?;
+        }
+    }
+    stdout.flush()?;
+    Ok(verdict)
+}
+
+fn report_failure(
+    common: &Common,
+    failure: Failure,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> io::Result<()> {
+    let Failure { verdict, reason, message, mut fields } = failure;
+    if common.json {
+        fields.insert("reason".into(), json!(reason));
+        fields.insert("message".into(), json!(message));
+        write_json(verdict, fields, stdout)?;
+        stdout.flush()
+    } else {
+        writeln!(stderr, "keyglass: {}: {message}", verdict.name())?;
+        if verdict != Verdict::Usage && verdict != Verdict::Failed {
+            writeln!(stderr, "{}", verdict.meaning())?;
+        }
+        Ok(())
+    }
+}
+
+fn write_json(verdict: Verdict, fields: Map<String, Value>, stdout: &mut dyn Write) -> io::Result<()> {
+    let mut object = Map::new();
+    object.insert("verdict".into(), json!(verdict));
+    object.extend(fields);
+    writeln!(stdout, "{}", Value::Object(object))
+}

@@ -105,9 +105,9 @@ impl ProvenAccount {
         let suite = suite.ok_or(BundleError::NoCommonSuite(device))?;
         let verified = bundle.0.verify(self.origin(), self.label(), entry, now)?;
         let signed = verified.signed_prekey();
-        let one_time = verified.one_time().map(|entry| {
-            (OneTimeId { batch: entry.header.batch, id: entry.prekey.id }, entry.prekey.key)
-        });
+        let one_time = verified
+            .one_time()
+            .map(|entry| (OneTimeId { batch: entry.header.batch, id: entry.prekey.id }, entry.prekey.key));
         Ok(ProvenBundle { device: proven, suite, signed: (signed.id, signed.key), one_time })
     }
 }

@@ -69,7 +69,8 @@ fn prekeys(id: u8, signer: u8, floor: u32) -> Prekeys {
     let key = dh(30 + id).public_key();
     let (created, expires) = (UnixMillis(1), UnixMillis(2_000_000));
     let signed =
-        SignedPreKey::sign(ORIGIN, LABEL, &signing(signer), id.into(), 7, key, created, expires, floor).unwrap();
+        SignedPreKey::sign(ORIGIN, LABEL, &signing(signer), id.into(), 7, key, created, expires, floor)
+            .unwrap();
     let keys = (0..5u8).map(|n| OneTimePreKey { id: n.into(), key: dh(40 + n).public_key() }).collect();
     let batch = PreKeyBatch::sign(ORIGIN, LABEL, &signing(signer), id.into(), 3, expires, keys).unwrap();
     Prekeys { signed, batch }
@@ -179,7 +180,8 @@ fn a_record_of_another_label_log_or_version_is_refused() {
 #[test]
 fn a_rotation_succeeds_the_identity_known_before() {
     let first = proven(&genesis(), None);
-    let rotated = Draft::after(ORIGIN, LABEL, first.valid(), 1).sign_rotation(&signing(1), &signing(2)).unwrap();
+    let rotated =
+        Draft::after(ORIGIN, LABEL, first.valid(), 1).sign_rotation(&signing(1), &signing(2)).unwrap();
     let account = proven(&rotated, Some(first.valid()));
     assert_eq!(account.identity(), Identity::Succeeded);
     assert!(account.is_usable());
@@ -189,7 +191,8 @@ fn a_rotation_succeeds_the_identity_known_before() {
 #[test]
 fn at_first_contact_the_root_is_searched_for() {
     let first = proven(&genesis(), None);
-    let rotated = Draft::after(ORIGIN, LABEL, first.valid(), 1).sign_rotation(&signing(1), &signing(2)).unwrap();
+    let rotated =
+        Draft::after(ORIGIN, LABEL, first.valid(), 1).sign_rotation(&signing(1), &signing(2)).unwrap();
 
     let search = || pending(prove(value(&rotated), None).unwrap());
     assert_eq!((search().label(), search().wanted()), (LABEL, 0));
@@ -239,7 +242,8 @@ fn a_reset_needs_a_persons_consent() {
 #[test]
 fn a_version_below_the_known_one_is_refused() {
     let first = proven(&genesis(), None);
-    let rotated = Draft::after(ORIGIN, LABEL, first.valid(), 1).sign_rotation(&signing(1), &signing(2)).unwrap();
+    let rotated =
+        Draft::after(ORIGIN, LABEL, first.valid(), 1).sign_rotation(&signing(1), &signing(2)).unwrap();
     let account = proven(&rotated, Some(first.valid()));
     assert!(matches!(
         prove(value(&genesis()), Some(account.valid())),

@@ -105,7 +105,12 @@ pub fn search(
             Witnessing::Unwitnessed(UnwitnessedValue(value))
         }
     };
-    Ok(Search { value, head: verified.head, watch_pending: verified.result.monitored, update: verified.update })
+    Ok(Search {
+        value,
+        head: verified.head,
+        watch_pending: verified.result.monitored,
+        update: verified.update,
+    })
 }
 
 /// The origin of a verifier's log, by which accounts and prekeys are bound to it.

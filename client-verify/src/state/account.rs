@@ -10,10 +10,12 @@ use keyglass_crypto::{
     sign::{SigningKey, VerifyingKey},
 };
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize as _;
 
 use super::{document::Format, text};
 use crate::x3dh::{
-    HandshakeId, Memory, OneTimeId, OneTimeSecret, Party, Received, Role, Session, SessionKeys, UnmixedChainKey,
+    HandshakeId, Memory, OneTimeId, OneTimeSecret, Party, Received, Role, Session, SessionKeys,
+    UnmixedChainKey,
 };
 
 /// One's own account under one label of one log.
@@ -35,6 +37,33 @@ pub struct OwnAccount {
     pub published: Option<u32>,
     /// The devices whose secrets are here.
     pub devices: Vec<OwnDeviceState>,
+    /// Texts that were received and not yet shown.
+    pub unread: Vec<UnreadText>,
+}
+
+/// A text on its way to the person.
+///
+/// It is stored with its session and removed once it was printed, so that a crash in between loses nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnreadText {
+    /// The device that received it.
+    pub device: u32,
+    /// The sender's label.
+    #[serde(with = "text::bytes")]
+    pub from: Vec<u8>,
+    /// The sender's device.
+    pub from_device: u32,
+    /// The version of the sender's label that proves the device.
+    pub from_version: u32,
+    /// The text.
+    pub text: String,
+}
+
+impl Drop for UnreadText {
+    fn drop(&mut self) {
+        self.text.zeroize();
+    }
 }
 
 /// A device whose secrets are kept here.
@@ -53,11 +82,25 @@ pub struct OwnDeviceState {
     pub signed_prekeys: Vec<SignedPreKeyState>,
     /// Its batches of one-time prekeys, oldest first.
     pub batches: Vec<BatchState>,
+    /// Numbers that were given out, of prekeys that may be erased since: none is ever given out again.
+    pub counters: Counters,
     /// The handshakes that were accepted. Each is kept as long as its signed prekey, without which the same message cannot
     /// be accepted again anyway.
     pub seen: Vec<SeenHandshake>,
     /// The sessions.
     pub sessions: Vec<StoredSession>,
+}
+
+/// The next numbers of a device's prekeys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counters {
+    /// Of signed prekeys.
+    pub signed_prekey: u32,
+    /// Of batches.
+    pub batch: u32,
+    /// Of one-time prekeys.
+    pub one_time: u32,
 }
 
 /// A signed prekey with its secret.
@@ -174,7 +217,16 @@ impl OwnAccount {
         record: Vec<u8>,
         devices: Vec<OwnDeviceState>,
     ) -> Self {
-        Self { format: Format, origin, label, identity_seed, record, published: None, devices }
+        Self {
+            format: Format,
+            origin,
+            label,
+            identity_seed,
+            record,
+            published: None,
+            devices,
+            unread: Vec::new(),
+        }
     }
 
     /// The identity's signing key.
@@ -206,6 +258,7 @@ impl OwnDeviceState {
             dh_secret,
             signed_prekeys: Vec::new(),
             batches: Vec::new(),
+            counters: Counters { signed_prekey: 1, batch: 1, one_time: 1 },
             seen: Vec::new(),
             sessions: Vec::new(),
         }
@@ -256,6 +309,20 @@ impl OwnDeviceState {
         }
         self.seen.push(SeenHandshake { handshake: received.session.handshake.0, signed_prekey });
         self.sessions.push(StoredSession::from(&received.session));
+    }
+
+    /// Adds a signed prekey, whose number is [`Counters::signed_prekey`].
+    pub fn add_signed_prekey(&mut self, key: SignedPreKeyState) {
+        self.counters.signed_prekey = key.id.saturating_add(1);
+        self.signed_prekeys.push(key);
+    }
+
+    /// Adds a batch, whose number is [`Counters::batch`] and whose keys start at [`Counters::one_time`].
+    pub fn add_batch(&mut self, batch: BatchState) {
+        self.counters.batch = batch.number.saturating_add(1);
+        self.counters.one_time =
+            batch.keys.last().map_or(self.counters.one_time, |key| key.id.saturating_add(1));
+        self.batches.push(batch);
     }
 
     /// How many one-time prekeys are not used up, of those that have not expired at `now` (milliseconds since the Unix

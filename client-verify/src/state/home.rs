@@ -165,6 +165,21 @@ impl Home {
         Ok(path)
     }
 
+    /// The files of evidence that are kept, in no order.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn evidence(&self) -> Result<Vec<PathBuf>, StateError> {
+        let directory = self.directory.join("evidence");
+        let entries = match std::fs::read_dir(&directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(FileError::at(&directory))?,
+        };
+        let paths: Result<Vec<PathBuf>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+        let paths = paths.map_err(FileError::at(&directory))?;
+        Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|e| e == "evidence")).collect())
+    }
+
     fn account_path(&self, label: &str) -> PathBuf {
         self.directory.join(format!("account-{}.json", name(label.as_bytes())))
     }

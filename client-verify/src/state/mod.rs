@@ -15,7 +15,8 @@ mod text;
 mod tests;
 
 pub use account::{
-    BatchState, OneTimeState, OwnAccount, OwnDeviceState, Secrets, SeenHandshake, SignedPreKeyState, StoredSession,
+    BatchState, Counters, OneTimeState, OwnAccount, OwnDeviceState, Secrets, SeenHandshake,
+    SignedPreKeyState, StoredSession, UnreadText,
 };
 pub use document::{Format, StateError};
 pub use file::{FileError, MAX_FILE};

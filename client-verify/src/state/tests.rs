@@ -133,7 +133,13 @@ fn a_used_one_time_secret_leaves_the_file_when_its_session_enters() {
 /// there, or was accepted for good, with its session there and the secret gone. Redelivery ends in one acceptance.
 #[test]
 fn a_crash_while_accepting_loses_and_repeats_nothing() {
-    for crash in [None, Some(file::Step::Created), Some(file::Step::Written), Some(file::Step::Synced), Some(file::Step::Renamed)] {
+    for crash in [
+        None,
+        Some(file::Step::Created),
+        Some(file::Step::Written),
+        Some(file::Step::Synced),
+        Some(file::Step::Renamed),
+    ] {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("account.json");
         let (sender, message) = message();

@@ -12,7 +12,9 @@ pub(super) mod bytes {
         serializer.serialize_str(&STANDARD.encode(bytes))
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
         STANDARD.decode(&text).map_err(|_| D::Error::custom("not base64"))
     }
@@ -56,7 +58,8 @@ pub(super) mod secret {
         deserializer: D,
     ) -> Result<Secret<32>, D::Error> {
         let text = Zeroizing::new(String::deserialize(deserializer)?);
-        let bytes = Zeroizing::new(STANDARD.decode(text.as_bytes()).map_err(|_| D::Error::custom("not base64"))?);
+        let bytes =
+            Zeroizing::new(STANDARD.decode(text.as_bytes()).map_err(|_| D::Error::custom("not base64"))?);
         let array: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| D::Error::custom("not 32 bytes"))?;
         Ok(Secret::new(*array))
     }

@@ -141,14 +141,9 @@ pub fn accept(
         signed_key: signed.public_key(),
         one_time_key: one_time.map(DhSecretKey::public_key),
     };
-    let schedule = agreement::responder(
-        own.dh_secret,
-        signed,
-        one_time,
-        &header.sender.dh_key,
-        &header.ephemeral,
-    )?
-    .derive(&transcript.info());
+    let schedule =
+        agreement::responder(own.dh_secret, signed, one_time, &header.sender.dh_key, &header.ephemeral)?
+            .derive(&transcript.info());
     let associated_data = transcript.associated_data();
     let plaintext = aead::open(
         &schedule.message_key,

@@ -127,8 +127,8 @@ mod tests {
             one_time.as_ref().map(DhSecretKey::public_key).as_ref(),
         )
         .unwrap();
-        let b =
-            responder(&bob, &signed, one_time.as_ref(), &alice.public_key(), &ephemeral.public_key()).unwrap();
+        let b = responder(&bob, &signed, one_time.as_ref(), &alice.public_key(), &ephemeral.public_key())
+            .unwrap();
         (a.derive(b"transcript"), b.derive(b"transcript"))
     }
 

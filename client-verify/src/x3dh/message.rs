@@ -106,9 +106,8 @@ impl Header {
         let dh_key = DhPublicKey::from_bytes(&reader.array()?)?;
         let ephemeral = DhPublicKey::from_bytes(&reader.array()?)?;
         let signed = reader.u32()?;
-        let one_time = reader.optional(|reader| {
-            Ok::<_, CodecError>(OneTimeId { batch: reader.u32()?, id: reader.u32()? })
-        })?;
+        let one_time = reader
+            .optional(|reader| Ok::<_, CodecError>(OneTimeId { batch: reader.u32()?, id: reader.u32()? }))?;
         Ok(Self {
             suite,
             sender_version,

@@ -1,11 +1,7 @@
 //! What a handshake leaves behind: the seed of a session, fit for a Double Ratchet.
 
 use keyglass_account::device::Suite;
-use keyglass_crypto::{
-    dh::DhPublicKey,
-    kdf::hkdf_sha256,
-    secret::Secret,
-};
+use keyglass_crypto::{dh::DhPublicKey, kdf::hkdf_sha256, secret::Secret};
 
 use super::transcript::{HandshakeId, Party};
 

@@ -206,7 +206,10 @@ fn each_failure_has_its_own_name() {
     assert_eq!(error, AcceptError::SenderNotProven);
 
     let wrong = OwnDevice { dh_secret: &mallory.dh, ..world.bob.own() };
-    assert_eq!(accept(wrong, &world.alice.proven(), &world.keys, &sent).unwrap_err(), AcceptError::WrongSecret);
+    assert_eq!(
+        accept(wrong, &world.alice.proven(), &world.keys, &sent).unwrap_err(),
+        AcceptError::WrongSecret
+    );
     let wrong = OwnDevice { dh_secret: &mallory.dh, ..world.alice.own() };
     let error = initiate(wrong, world.bundle(true), Secret::new([1; 32]), b"").unwrap_err();
     assert_eq!(error, InitiateError::WrongSecret);
@@ -243,7 +246,8 @@ fn a_sender_without_the_secret_of_the_proven_device_is_not_believed() {
 fn a_message_does_not_carry_over_to_another_log() {
     let world = World::new();
     let sent = world.send(true, 40, b"hello");
-    let elsewhere = ProvenDevice::for_tests("log.example/other", world.alice.party.clone(), vec![Suite::X3DH]);
+    let elsewhere =
+        ProvenDevice::for_tests("log.example/other", world.alice.party.clone(), vec![Suite::X3DH]);
     let error = accept(world.bob.own(), &elsewhere, &world.keys, &sent.message).unwrap_err();
     assert_eq!(error, AcceptError::NotAuthentic);
 }
@@ -269,8 +273,7 @@ fn every_public_value_is_bound() {
 
         let mut message = sent.message.clone();
         change(&mut message.header.sender, &other);
-        let claimed =
-            ProvenDevice::for_tests(ORIGIN, message.header.sender.clone(), vec![Suite::X3DH]);
+        let claimed = ProvenDevice::for_tests(ORIGIN, message.header.sender.clone(), vec![Suite::X3DH]);
         let error = accept(world.bob.own(), &claimed, &world.keys, &message).unwrap_err();
         assert_eq!(error, AcceptError::NotAuthentic);
     }
@@ -332,7 +335,8 @@ fn no_flipped_bit_is_accepted() {
                 continue;
             };
             // The worst case: the log proves whatever sender the message now claims.
-            let claimed = ProvenDevice::for_tests(ORIGIN, message.claimed_sender().clone(), vec![Suite::X3DH]);
+            let claimed =
+                ProvenDevice::for_tests(ORIGIN, message.claimed_sender().clone(), vec![Suite::X3DH]);
             assert!(accept(world.bob.own(), &claimed, &world.keys, &message).is_err(), "bit {index}");
             refused += 1;
         }

@@ -1,0 +1,181 @@
+//! What the commands that talk to a log have in common: whom to trust, where to ask, what is known already.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use keyglass_keytrans::client::{StateUpdate, UserState, Verifier};
+use keyglass_tlog::{
+    checkpoint::Checkpoint,
+    evidence::Evidence,
+    note::{self, SignedNote},
+    rfc6962::CompactTree,
+    time::UnixMillis,
+};
+use tokio::time::Instant;
+
+use super::{args::Common, outcome::Failure};
+use crate::{
+    http::Server,
+    proven,
+    state::{Contacts, Home, LockError, LogDocument, StateError},
+    verdict::Verdict,
+};
+
+/// The longest configuration that is read, in bytes.
+const MAX_CONFIGURATION: u64 = 1 << 20;
+
+/// The longest policy that is read, in bytes.
+const MAX_POLICY: u64 = 32 << 20;
+
+/// A log with everything that this home knows of it.
+pub struct Context {
+    /// Judges responses.
+    pub verifier: Verifier,
+    /// Judges responses as `verifier` does, but asks for no witness: to learn what a log has signed, never to use it.
+    pub quarantine: Verifier,
+    /// The log's origin.
+    pub origin: String,
+    /// Where to ask.
+    pub server: Server,
+    /// Where everything is kept.
+    pub home: Home,
+    /// What is retained of the log.
+    pub state: UserState,
+    /// The accounts met before.
+    pub contacts: Contacts,
+    /// Whether heads that nobody witnessed may be used.
+    pub trust_without_witnesses: bool,
+}
+
+impl Context {
+    /// Reads the files, opens the home and checks that no evidence against the log lies in it.
+    ///
+    /// # Errors
+    /// [`Verdict::Usage`] for options and files that cannot be used, [`Verdict::Failed`] for the home,
+    /// [`Verdict::Misbehaving`] if the home holds evidence against this log.
+    pub async fn open(common: &Common) -> Result<Self, Failure> {
+        let patience = Duration::from_secs(common.timeout);
+        let server = common.server.as_deref().ok_or_else(|| missing("--server"))?;
+        let server = Server::new(server, patience)?;
+        let configuration = common.configuration.as_deref().ok_or_else(|| missing("--configuration"))?;
+        let configuration = read_file(configuration, MAX_CONFIGURATION)?;
+        let policy = common.policy.as_deref().map(|path| read_file(path, MAX_POLICY)).transpose()?;
+        let verifier = verifier(&configuration, policy.as_deref())?;
+        let quarantine = self::verifier(&configuration, Some(b"quorum none\n"))?;
+        let origin = proven::origin(&verifier)?;
+        let home = open_home(&home_directory(common)?, &origin, patience).await?;
+        let state = match home.log()? {
+            Some(document) => document.user_state().map_err(|error| {
+                Failure::new(Verdict::Failed, "home_damaged", format!("the log's state: {error}"))
+            })?,
+            None => UserState::default(),
+        };
+        let contacts = home.contacts()?;
+        let trust_without_witnesses = common.trust_without_witnesses;
+        let context =
+            Self { verifier, quarantine, origin, server, home, state, contacts, trust_without_witnesses };
+        context.refuse_convicted()?;
+        Ok(context)
+    }
+
+    /// Applies a verified response's update and makes it durable; on an error the state is as before.
+    ///
+    /// # Errors
+    /// [`Verdict::Failed`].
+    pub fn retain(&mut self, update: StateUpdate) -> Result<(), Failure> {
+        let mut state = self.state.clone();
+        state.apply(update);
+        let document = LogDocument::new(self.origin.clone(), &state)
+            .map_err(|error| Failure::new(Verdict::Failed, "home_file", error))?;
+        self.home.store_log(&document)?;
+        self.state = state;
+        Ok(())
+    }
+
+    /// The retained head as a signed note; `None` before the first look-up, and for logs without checkpoints.
+    #[must_use]
+    pub fn retained_note(&self) -> Option<SignedNote> {
+        self.verifier.log_vkey()?;
+        let tree = self.state.tree.as_ref()?;
+        let size = tree.tree_size();
+        let root = CompactTree::from_frontier(size, tree.full_subtrees.clone()).ok()?.root();
+        let checkpoint = Checkpoint::new(&self.origin, size, root).ok()?;
+        SignedNote::new(&checkpoint.text(), note::parse_signature_lines(&tree.tree_head.signature).ok()?).ok()
+    }
+
+    /// Who holds evidence against a log does not use it any more.
+    fn refuse_convicted(&self) -> Result<(), Failure> {
+        let Some(vkey) = self.verifier.log_vkey() else {
+            return Ok(());
+        };
+        for path in self.home.evidence()? {
+            let bytes = read_file(&path, MAX_CONFIGURATION)?;
+            let evidence = Evidence::parse(&bytes).ok();
+            let convicts = evidence.is_some_and(|evidence| evidence.verify(&[vkey], None).is_ok());
+            if convicts {
+                let message = format!("this home holds evidence against the log: {}", path.display());
+                return Err(Failure::new(Verdict::Misbehaving, "convicted", message).with("evidence", path));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The local clock, in milliseconds since the Unix epoch.
+#[must_use]
+pub fn now() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A file that the person named, bounded.
+///
+/// # Errors
+/// [`Verdict::Usage`].
+pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    use std::io::Read as _;
+    let usage = |message: String| Failure::new(Verdict::Usage, "file", message);
+    let file = std::fs::File::open(path).map_err(|error| usage(format!("{}: {error}", path.display())))?;
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|error| usage(format!("{}: {error}", path.display())))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > limit) {
+        return Err(usage(format!("{}: longer than {limit} bytes", path.display())));
+    }
+    Ok(bytes)
+}
+
+fn missing(option: &'static str) -> Failure {
+    Failure::new(Verdict::Usage, "missing_option", format!("this command needs {option}"))
+}
+
+fn verifier(configuration: &[u8], policy: Option<&[u8]>) -> Result<Verifier, Failure> {
+    Verifier::new(configuration, policy)
+        .map_err(|error| Failure::new(Verdict::Usage, "configuration_or_policy", error))
+}
+
+fn home_directory(common: &Common) -> Result<PathBuf, Failure> {
+    match &common.home {
+        Some(home) => Ok(home.clone()),
+        None => match std::env::home_dir() {
+            Some(home) if !home.as_os_str().is_empty() => Ok(home.join(".keyglass")),
+            _ => Err(missing("--home")),
+        },
+    }
+}
+
+/// Opens the home, waiting for another command that works with it for as long as for a server.
+async fn open_home(root: &Path, origin: &str, patience: Duration) -> Result<Home, Failure> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match Home::open(root, origin) {
+            Err(StateError::Lock(LockError::Busy)) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
+}

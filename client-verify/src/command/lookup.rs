@@ -1,0 +1,317 @@
+//! `keyglass lookup`: who somebody is, and why that may be believed.
+
+use keyglass_account::verify::{AuthorisedBy, Change};
+use keyglass_keytrans::client::VerifiedHead;
+use keyglass_tlog::{time::UnixSeconds, witnessed::Cosigned};
+use serde_json::json;
+
+use super::{
+    context::{Context, now},
+    outcome::{Failure, Outcome},
+    resolve::{Resolved, authorised_by, broken_identity, hex, known_identity},
+};
+use crate::{
+    proven::{Identity, ProvenAccount},
+    verdict::Verdict,
+};
+
+/// Runs the command.
+///
+/// # Errors
+/// The verdicts of a look-up.
+pub async fn run(context: &mut Context, label: &str, accept_change: bool) -> Result<Outcome, Failure> {
+    let mut resolved = context.resolve(label).await?;
+    let broken = resolved.account.identity() == Identity::Broken;
+    if broken {
+        if !accept_change {
+            return Err(describe_failure(context, &resolved));
+        }
+        resolved.account = resolved.account.accept_broken_identity();
+    }
+    context.remember(label, &resolved.account)?;
+    let succeeded = resolved.account.identity() == Identity::Succeeded;
+    // A change that the account's own keys authorised is shown once and is then the identity known.
+    let verdict = if succeeded && !accept_change { Verdict::Changed } else { Verdict::Verified };
+    Ok(describe(context, label, &resolved, verdict))
+}
+
+/// The reset, with everything that was verified all the same.
+fn describe_failure(context: &Context, resolved: &Resolved) -> Failure {
+    let mut failure = broken_identity(resolved);
+    let facts = Facts::new(context, resolved);
+    facts.fields(resolved, |name, value| {
+        failure.fields.entry(name).or_insert(value);
+    });
+    failure
+}
+
+/// The outcome for a person and for scripts.
+fn describe(context: &Context, label: &str, resolved: &Resolved, verdict: Verdict) -> Outcome {
+    let facts = Facts::new(context, resolved);
+    let account = &resolved.account;
+    let record = account.valid().record();
+    let change = account.change();
+    let mut outcome = Outcome::new(verdict);
+    outcome.line(format!("{label}: {}", headline(resolved, verdict)));
+    outcome.line(format!("  log         {}", account.origin()));
+    outcome.line(format!(
+        "              {} entries, head {} old",
+        facts.tree_size,
+        duration(facts.head_age_ms)
+    ));
+    outcome.line(format!("  witnesses   {}", facts.witness_line()));
+    outcome.line(format!("  version     {}, authorised by {}", record.version, by(change.by)));
+    outcome.line(format!("  identity    {}", grouped(&record.identity_key.to_bytes())));
+    outcome.line(format!("              {}", acquaintance(resolved)));
+    for line in changes(change) {
+        outcome.line(format!("              {line}"));
+    }
+    for device in &record.devices {
+        let suites: Vec<String> = device.suites.iter().map(|suite| suite_name(suite.0)).collect();
+        outcome.line(format!(
+            "  device {:<4} {}  {}",
+            device.id,
+            grouped(&device.dh_key.to_bytes()),
+            suites.join(", ")
+        ));
+    }
+    if record.devices.is_empty() {
+        outcome.line("  devices     none");
+    }
+    outcome.line(format!(
+        "  proof       {} bytes, verified in {:.2} ms",
+        resolved.proof_bytes,
+        resolved.found.verified_in.as_secs_f64() * 1000.0
+    ));
+    if resolved.found.watch_pending {
+        outcome.line(
+            "  watch       pending: this version is newer than what the owner has checked; it is kept in the \
+             monitoring map",
+        );
+    }
+    outcome.field("label", label);
+    facts.fields(resolved, |name, value| {
+        outcome.fields.entry(name).or_insert(value);
+    });
+    outcome
+}
+
+/// What both the verdicts and the failures say about a look-up.
+struct Facts {
+    tree_size: u64,
+    head_age_ms: u64,
+    cosigned: Vec<Cosigned>,
+    known: usize,
+    needed: usize,
+    now: UnixSeconds,
+}
+
+impl Facts {
+    fn new(context: &Context, resolved: &Resolved) -> Self {
+        let now = now();
+        let rightmost = context.state.tree.as_ref().map_or(0, |tree| tree.rightmost_timestamp());
+        let policy = context.verifier.policy();
+        Self {
+            tree_size: resolved.found.head.tree_size(),
+            head_age_ms: now.0.saturating_sub(rightmost),
+            cosigned: match &resolved.found.head {
+                VerifiedHead::Witnessed(checkpoint) => checkpoint.cosigners().to_vec(),
+                VerifiedHead::LogSigned(checkpoint) => checkpoint.cosigners().to_vec(),
+                VerifiedHead::Draft { .. } => Vec::new(),
+            },
+            known: policy.map_or(0, |policy| policy.witnesses().len()),
+            needed: policy.map_or(0, |policy| policy.smallest_quorum()),
+            now: now.to_seconds(),
+        }
+    }
+
+    fn witness_line(&self) -> String {
+        if self.needed == 0 {
+            return "NONE REQUIRED: nobody but the log vouches for this".to_owned();
+        }
+        let names: Vec<String> = self
+            .cosigned
+            .iter()
+            .map(|cosigned| {
+                let age = self.now.0.saturating_sub(cosigned.time.0);
+                format!("{} ({} ago)", cosigned.witness, duration(age.saturating_mul(1000)))
+            })
+            .collect();
+        format!(
+            "{} of {} signed this head, {} had to: {}",
+            self.cosigned.len(),
+            self.known,
+            self.needed,
+            names.join(", ")
+        )
+    }
+
+    fn fields(&self, resolved: &Resolved, mut add: impl FnMut(String, serde_json::Value)) {
+        let account = &resolved.account;
+        let record = account.valid().record();
+        let change = account.change();
+        let witnesses: Vec<String> =
+            self.cosigned.iter().map(|cosigned| cosigned.witness.to_string()).collect();
+        let devices: Vec<_> = record
+            .devices
+            .iter()
+            .map(|device| {
+                json!({
+                    "id": device.id,
+                    "signing_key": hex(&device.signing_key.to_bytes()),
+                    "dh_key": hex(&device.dh_key.to_bytes()),
+                    "suites": device.suites.iter().map(|suite| suite_name(suite.0)).collect::<Vec<_>>(),
+                    "added": device.added.0,
+                })
+            })
+            .collect();
+        let micros = u64::try_from(resolved.found.verified_in.as_micros()).unwrap_or(u64::MAX);
+        let members = [
+            ("version", json!(record.version)),
+            ("tree_size", json!(self.tree_size)),
+            ("head_age_ms", json!(self.head_age_ms)),
+            ("witnesses", json!(witnesses)),
+            ("witnesses_needed", json!(self.needed)),
+            ("witnesses_known", json!(self.known)),
+            ("devices", json!(devices)),
+            ("proof_bytes", json!(resolved.proof_bytes)),
+            ("verify_us", json!(micros)),
+            ("watch_pending", json!(resolved.found.watch_pending)),
+            ("identity_key", json!(hex(&record.identity_key.to_bytes()))),
+            ("authorised_by", json!(authorised_by(account))),
+            ("first_contact", json!(resolved.before.is_none())),
+            ("devices_added", json!(resolved.before.as_ref().map(|_| &change.devices_added))),
+            ("devices_removed", json!(change.devices_removed)),
+        ];
+        for (name, value) in members {
+            add(name.to_owned(), value);
+        }
+    }
+}
+
+fn headline(resolved: &Resolved, verdict: Verdict) -> &'static str {
+    match (verdict, resolved.account.identity()) {
+        (Verdict::Changed, _) => "verified, and ITS IDENTITY KEY HAS CHANGED",
+        (_, Identity::Broken) => "verified, and you accept an identity that only the provider vouches for",
+        _ => "verified",
+    }
+}
+
+fn acquaintance(resolved: &Resolved) -> String {
+    let Some(before) = &resolved.before else {
+        return "met for the first time: compare it with the person through another channel".to_owned();
+    };
+    let since = duration(now().0.saturating_sub(before.first_seen));
+    let now_key = hex(&resolved.account.valid().record().identity_key.to_bytes());
+    match known_identity(&before.record) {
+        Some(known) if known != now_key => {
+            format!("was {}… when last met, at version {}", known.get(..16).unwrap_or(""), before.version)
+        }
+        _ => format!("the one that you met {since} ago"),
+    }
+}
+
+/// What is different from the version known before, in words.
+fn changes(change: &Change) -> Vec<String> {
+    let mut lines = Vec::new();
+    let Some(since) = change.since else {
+        return lines;
+    };
+    for identity in &change.identity {
+        lines.push(format!("changed in version {}, authorised by {}", identity.version, by(identity.by)));
+    }
+    let list = |ids: &[u32]| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if !change.devices_added.is_empty() {
+        lines.push(format!("devices added since version {since}: {}", list(&change.devices_added)));
+    }
+    if !change.devices_removed.is_empty() {
+        lines.push(format!("devices removed since version {since}: {}", list(&change.devices_removed)));
+    }
+    if change.recovery_changed {
+        lines.push(format!("recovery key changed since version {since}"));
+    }
+    if change.lockdown_changed {
+        lines.push(format!("lockdown switched since version {since}"));
+    }
+    if change.skipped > 0 {
+        lines.push(format!("{} versions before this one were invalid", change.skipped));
+    }
+    lines
+}
+
+fn by(by: AuthorisedBy) -> &'static str {
+    match by {
+        AuthorisedBy::Genesis => "its own identity, which began with it",
+        AuthorisedBy::Identity(_) => "the identity key before it",
+        AuthorisedBy::Recovery(_) => "the account's recovery key",
+        AuthorisedBy::Provider => "THE PROVIDER ALONE",
+    }
+}
+
+/// The name of a suite, or its number where it has none here.
+#[must_use]
+pub fn suite_name(number: u16) -> String {
+    match number {
+        1 => "X3DH".to_owned(),
+        2 => "PQXDH".to_owned(),
+        other => format!("suite {other}"),
+    }
+}
+
+/// The first sixteen bytes in hex, in groups that can be read aloud.
+fn grouped(bytes: &[u8; 32]) -> String {
+    let groups: Vec<String> = bytes.chunks(2).take(8).map(hex).collect();
+    format!("{}…", groups.join(" "))
+}
+
+/// Milliseconds for a person.
+#[must_use]
+pub fn duration(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        60_000..7_200_000 => format!("{} min", ms / 60_000),
+        7_200_000..172_800_000 => format!("{} h", ms / 3_600_000),
+        _ => format!("{} days", ms / 86_400_000),
+    }
+}
+
+/// Whether the account is one that handshakes may be run with, and if not, why.
+///
+/// # Errors
+/// [`Verdict::Changed`].
+pub fn usable(resolved: &mut Resolved, accept_change: bool) -> Result<&ProvenAccount, Failure> {
+    if resolved.account.identity() == Identity::Broken {
+        if !accept_change {
+            return Err(broken_identity(resolved));
+        }
+        resolved.account = resolved.account.clone().accept_broken_identity();
+    }
+    Ok(&resolved.account)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        let expected = [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (1_000, "1.0 s"),
+            (59_999, "59.9 s"),
+            (60_000, "1 min"),
+            (7_200_000, "2 h"),
+            (u64::MAX, "213503982334 days"),
+        ];
+        for (ms, text) in expected {
+            assert_eq!(duration(ms), text);
+        }
+    }
+
+    #[test]
+    fn keys_are_shown_in_groups() {
+        assert_eq!(grouped(&[0xab; 32]), "abab abab abab abab abab abab abab abab…");
+    }
+}

@@ -1,0 +1,326 @@
+//! `keyglass receive`: every message once, each from a sender who was proven first.
+//!
+//! The session, the erased one-time secret and the text enter the home in one durable step; only then is the message
+//! acknowledged, and the text leaves the home when it was printed. What fails for good is acknowledged and reported;
+//! what may succeed later stays in the mailbox.
+
+use std::collections::BTreeMap;
+
+use keyglass_account::api::{Id128, Message};
+use keyglass_tlog::{evidence::Evidence, note::SignedNote};
+use serde_json::{Value, json};
+
+use super::{
+    context::Context,
+    lookup::usable,
+    outcome::{Failure, Outcome},
+    service::Service,
+};
+use crate::{
+    http::printable,
+    proven::{ProvenAccount, ProvenDevice},
+    state::{OwnAccount, UnreadText},
+    verdict::Verdict,
+    x3dh::{self, AcceptError, Accepted, FirstMessage, InitialMessage, OwnDevice, Party, Received},
+};
+
+/// At most so many lists of messages are fetched for a device in one run.
+const MAX_ROUNDS: usize = 100;
+
+/// Runs the command. The texts are in the outcome; [`shown`] removes them from the home once they were printed.
+///
+/// # Errors
+/// [`Verdict::Usage`] if there is no account, and the verdicts of a request.
+pub async fn run(context: &mut Context) -> Result<Outcome, Failure> {
+    let accounts = context.home.accounts()?;
+    let accounts: Vec<OwnAccount> =
+        accounts.into_iter().filter(|account| account.published.is_some()).collect();
+    if accounts.is_empty() {
+        let message = "this home has no published account; make one with register";
+        return Err(Failure::new(Verdict::Usage, "no_account", message));
+    }
+    let mut inbox = Inbox::default();
+    let mut texts = Vec::new();
+    for mut account in accounts {
+        for index in 0..account.devices.len() {
+            inbox.collect(context, &mut account, index).await?;
+        }
+        texts.extend(account.unread.iter().cloned().map(|text| (account.label.clone(), text)));
+    }
+    Ok(report(&texts, inbox))
+}
+
+/// Forgets the texts of every account, which have been printed.
+///
+/// # Errors
+/// [`Verdict::Failed`].
+pub fn shown(context: &Context) -> Result<(), Failure> {
+    for mut account in context.home.accounts()? {
+        if !account.unread.is_empty() {
+            account.unread.clear();
+            context.home.store_account(&account)?;
+        }
+    }
+    Ok(())
+}
+
+/// What one run met.
+#[derive(Default)]
+struct Inbox {
+    senders: BTreeMap<String, ProvenAccount>,
+    problems: Vec<Problem>,
+    redelivered: usize,
+}
+
+/// A message that was not opened.
+struct Problem {
+    account: String,
+    device: u32,
+    from: Option<String>,
+    failure: Failure,
+    kept: bool,
+}
+
+/// What becomes of a message in the mailbox.
+enum Fate {
+    /// It is done with.
+    Acknowledge,
+    /// It may be opened later.
+    Keep,
+}
+
+impl Inbox {
+    /// Fetches and opens everything in one device's mailbox.
+    async fn collect(
+        &mut self,
+        context: &mut Context,
+        account: &mut OwnAccount,
+        index: usize,
+    ) -> Result<(), Failure> {
+        let Some(device) = account.devices.get(index) else {
+            return Ok(());
+        };
+        let server = context.server.clone();
+        let service = Service::new(&server, account, device).authorize().await?;
+        let mut kept: Vec<Id128> = Vec::new();
+        for _ in 0..MAX_ROUNDS {
+            let messages = service.messages().await?;
+            let mut done = Vec::new();
+            for message in messages.messages {
+                if kept.contains(&message.id) {
+                    continue;
+                }
+                match self.open(context, account, index, &message).await? {
+                    Fate::Acknowledge => done.push(message.id),
+                    Fate::Keep => kept.push(message.id),
+                }
+            }
+            let progress = !done.is_empty();
+            service.acknowledge(done).await?;
+            if !messages.more || !progress {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn open(
+        &mut self,
+        context: &mut Context,
+        account: &mut OwnAccount,
+        index: usize,
+        message: &Message,
+    ) -> Result<Fate, Failure> {
+        let initial = match InitialMessage::decode(message.body.as_bytes()) {
+            Ok(initial) => initial,
+            Err(error) => {
+                let failure = Failure::new(Verdict::Undecryptable, "malformed", error);
+                return Ok(self.problem(account, index, None, failure, Fate::Acknowledge));
+            }
+        };
+        let from = printable(String::from_utf8_lossy(&initial.claimed_sender().label).into_owned());
+        let Some(device) = account.devices.get(index) else {
+            return Ok(Fate::Keep);
+        };
+        let (party, dh_key, secrets) = (account.party(device), device.dh_key(), device.secrets());
+        let own = OwnDevice { party: &party, dh_secret: &dh_key, version: account.published.unwrap_or(0) };
+        if x3dh::Memory::has_seen(&secrets, &x3dh::handshake_of(own, &initial)) {
+            self.redelivered = self.redelivered.saturating_add(1);
+            return Ok(Fate::Acknowledge);
+        }
+        let sender = match self.sender(context, &initial).await {
+            Ok(sender) => sender,
+            Err(failure) => return Ok(self.problem(account, index, Some(from), failure, Fate::Keep)),
+        };
+        let received = match x3dh::accept(own, &sender, &secrets, &initial) {
+            Ok(Accepted::Seen(_)) => return Ok(Fate::Acknowledge),
+            Ok(Accepted::New(received)) => received,
+            Err(error) => {
+                return Ok(self.problem(account, index, Some(from), refusal(&error), Fate::Acknowledge));
+            }
+        };
+        drop(secrets);
+        match self.admit(context, account, index, &sender, &initial, &received) {
+            Ok(()) => Ok(Fate::Acknowledge),
+            // Nothing was stored, so the message is as good as before.
+            Err(failure) if failure.verdict == Verdict::Failed => Err(failure),
+            Err(failure) => Ok(self.problem(account, index, Some(from), failure, Fate::Acknowledge)),
+        }
+    }
+
+    /// Stores a message's session and text in one step.
+    fn admit(
+        &mut self,
+        context: &Context,
+        account: &mut OwnAccount,
+        index: usize,
+        sender: &ProvenDevice,
+        initial: &InitialMessage,
+        received: &Received,
+    ) -> Result<(), Failure> {
+        let content = FirstMessage::decode(&received.plaintext);
+        let Some(device) = account.devices.get_mut(index) else {
+            return Ok(());
+        };
+        device.absorb(received, initial.prekeys().signed);
+        let device = device.id;
+        if let Ok(content) = &content {
+            let Party { label, device_id, .. } = sender.party();
+            account.unread.push(UnreadText {
+                device,
+                from: label.clone(),
+                from_device: *device_id,
+                from_version: sender.version(),
+                text: content.text.clone(),
+            });
+        }
+        context.home.store_account(account)?;
+        let content = content.map_err(|error| Failure::new(Verdict::Undecryptable, "payload", error))?;
+        if let Some(failure) = compare_heads(context, &content.checkpoint) {
+            let from = String::from_utf8_lossy(&sender.party().label).into_owned();
+            let problem =
+                Problem { account: account.label.clone(), device, from: Some(from), failure, kept: false };
+            self.problems.push(problem);
+        }
+        Ok(())
+    }
+
+    /// The sender's device, proven by the log.
+    async fn sender(
+        &mut self,
+        context: &mut Context,
+        initial: &InitialMessage,
+    ) -> Result<ProvenDevice, Failure> {
+        let claimed = initial.claimed_sender();
+        let not_proven = |message: &str| Failure::new(Verdict::Refused, "sender_not_proven", message);
+        let label = std::str::from_utf8(&claimed.label)
+            .map_err(|_| not_proven("the sender's label is not one that can be looked up"))?;
+        if !self.senders.contains_key(label) {
+            let mut resolved = context.resolve(label).await?;
+            let account = usable(&mut resolved, false)?.clone();
+            context.remember(label, &account)?;
+            self.senders.insert(label.to_owned(), account);
+        }
+        let device = self.senders.get(label).and_then(|account| account.device(claimed.device_id));
+        match device {
+            Some(device) if device.party() == claimed => Ok(device),
+            _ => Err(not_proven("the sender's device is not in the sender's proven record")),
+        }
+    }
+
+    fn problem(
+        &mut self,
+        account: &OwnAccount,
+        index: usize,
+        from: Option<String>,
+        failure: Failure,
+        fate: Fate,
+    ) -> Fate {
+        let device = account.devices.get(index).map_or(0, |device| device.id);
+        let kept = matches!(fate, Fate::Keep);
+        self.problems.push(Problem { account: account.label.clone(), device, from, failure, kept });
+        fate
+    }
+}
+
+/// A sender's head of the same size as the retained one and with another root, both signed by the log, convicts it. Heads
+/// of different sizes say nothing here, and a head that the log did not sign is nobody's fault.
+fn compare_heads(context: &Context, checkpoint: &str) -> Option<Failure> {
+    let theirs = SignedNote::parse(checkpoint.as_bytes()).ok()?;
+    let evidence = Evidence::of_notes(&context.retained_note()?, &theirs)?;
+    let keys: Vec<_> = context.verifier.log_vkey().into_iter().collect();
+    evidence.verify(&keys, context.verifier.policy()).is_ok().then(|| context.convict(&evidence))
+}
+
+/// Why a message was not opened, each cause under a name of its own.
+fn refusal(error: &AcceptError) -> Failure {
+    let reason = match error {
+        AcceptError::Suite(_) => "suite",
+        AcceptError::SenderNotProven => "sender_not_proven",
+        AcceptError::WrongSecret => "home_damaged",
+        AcceptError::SignedPreKeyUnknown(_) => "signed_prekey_unknown",
+        AcceptError::OneTimePreKeyUnknown(_) => "one_time_prekey_unknown",
+        AcceptError::OneTimePreKeyReused(_) => "one_time_prekey_reused",
+        AcceptError::NotAuthentic => "not_authentic",
+        _ => "handshake",
+    };
+    Failure::new(Verdict::Undecryptable, reason, error)
+}
+
+fn report(texts: &[(String, UnreadText)], inbox: Inbox) -> Outcome {
+    let worst = inbox.problems.iter().map(|problem| problem.failure.verdict);
+    // The log's misbehaviour outweighs everything; otherwise the first problem is the verdict, and none is none.
+    let verdict = worst
+        .clone()
+        .find(|verdict| *verdict == Verdict::Misbehaving)
+        .or_else(|| worst.clone().next())
+        .unwrap_or(Verdict::Verified);
+    let mut outcome = Outcome::new(verdict);
+    let mut messages: Vec<Value> = Vec::new();
+    for (account, text) in texts {
+        let from = String::from_utf8_lossy(&text.from).into_owned();
+        outcome.line(text.text.clone());
+        outcome.note(format!(
+            "  from {}, device {}, proven in version {}; received by {account}, device {}",
+            printable(from.clone()),
+            text.from_device,
+            text.from_version,
+            text.device
+        ));
+        messages.push(json!({
+            "account": account,
+            "device": text.device,
+            "from": from,
+            "from_device": text.from_device,
+            "from_version": text.from_version,
+            "text": text.text,
+        }));
+    }
+    let mut problems: Vec<Value> = Vec::new();
+    for problem in inbox.problems {
+        let Problem { account, device, from, failure, kept } = problem;
+        let name = failure.verdict.name();
+        let who = from.as_deref().unwrap_or("an unreadable sender");
+        let fate = if kept { "it stays in the mailbox" } else { "it was removed" };
+        outcome.note(format!(
+            "  NOT OPENED: a message said to be from {who} to {account}, device {device}: {name}: {}; {fate}",
+            failure.message
+        ));
+        let mut entry = failure.fields;
+        entry.insert("account".into(), json!(account));
+        entry.insert("device".into(), json!(device));
+        entry.insert("from".into(), json!(from));
+        entry.insert("verdict".into(), json!(name));
+        entry.insert("reason".into(), json!(failure.reason));
+        entry.insert("message".into(), json!(failure.message));
+        entry.insert("kept".into(), json!(kept));
+        problems.push(Value::Object(entry));
+    }
+    if messages.is_empty() && problems.is_empty() {
+        outcome.note("nothing has arrived");
+    }
+    outcome.field("messages", messages);
+    outcome.field("problems", problems);
+    outcome.field("redelivered", inbox.redelivered);
+    outcome
+}

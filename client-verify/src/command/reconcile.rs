@@ -1,0 +1,172 @@
+//! When the log's answer does not fit the head that this home holds.
+//!
+//! Such an answer does not say which head it belongs to. The question is therefore asked again without the retained head,
+//! in quarantine, to learn what the log now shows (B). Against the retained head (A) there are these cases:
+//!
+//! - same size, other root: the two notes are evidence by themselves;
+//! - B is larger: the log's tiles give the root R that B's tree had at A's size, and the proof that it did. If R is not
+//!   A's root, that is evidence; if it is, the answer was merely wrong;
+//! - B is smaller, or the log does not supply what is needed: unreconciled. Nobody is convicted, and an auditor who holds
+//!   both heads can find out.
+
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use keyglass_keytrans::wire::SearchRequest;
+use keyglass_tlog::{
+    Digest,
+    checkpoint::Checkpoint,
+    evidence::Evidence,
+    note::{self, SignedNote},
+    rfc6962::{NodeId, consistency_nodes, consistency_proof, range_nodes, root_at, verify_consistency},
+    tile::{self, Tile},
+};
+
+use super::{context::Context, outcome::Failure};
+use crate::{http::Request, proven::Search, verdict::Verdict};
+
+/// The bytes of a full tile.
+const FULL_TILE: usize = 256 * 32;
+
+impl Context {
+    /// Finds out why the answer to `request` failed with `cause`, and says so.
+    pub(super) async fn reconcile(&self, request: &SearchRequest, cause: Failure) -> Failure {
+        // Without a retained head there is nothing to contradict.
+        let Some(ours) = self.retained_note() else {
+            return cause;
+        };
+        let theirs = match self.ask_in_quarantine(request).await {
+            Ok(search) => match shown_note(&self.origin, &search) {
+                Some(note) => note,
+                None => return cause,
+            },
+            Err(refused) if refused.verdict == Verdict::Invalid => return cause,
+            Err(refused) => return unreconciled(&ours, None, &refused.message),
+        };
+        match self.compare(&ours, &theirs).await {
+            Comparison::Consistent => cause,
+            Comparison::Contradiction(evidence) => self.convict(&evidence),
+            Comparison::Unknown(why) => unreconciled(&ours, Some(&theirs), &why),
+        }
+    }
+
+    /// Keeps evidence that convicts the log, and says where.
+    pub(super) fn convict(&self, evidence: &Evidence) -> Failure {
+        let keys: Vec<_> = self.verifier.log_vkey().into_iter().collect();
+        let conviction = match evidence.verify(&keys, self.verifier.policy()) {
+            Ok(conviction) => conviction,
+            Err(error) => return Failure::new(Verdict::Unreconciled, "unsigned", error),
+        };
+        let witnesses: Vec<String> = conviction.faulty_witnesses().iter().map(ToString::to_string).collect();
+        let (a, b) = conviction.sizes();
+        let path = match self.home.keep_evidence(evidence.to_string().as_bytes()) {
+            Ok(path) => path,
+            Err(error) => return error.into(),
+        };
+        let also = if witnesses.is_empty() {
+            String::new()
+        } else {
+            format!(", and so did {}", witnesses.join(", "))
+        };
+        let message = format!(
+            "the log signed two histories, of {a} and of {b} entries{also}; the evidence is in {}",
+            path.display()
+        );
+        Failure::new(Verdict::Misbehaving, "two_histories", message)
+            .with("evidence", path)
+            .with("faulty_witnesses", witnesses)
+            .with("sizes", [a, b])
+    }
+
+    async fn compare(&self, ours: &SignedNote, theirs: &SignedNote) -> Comparison {
+        if let Some(evidence) = Evidence::of_notes(ours, theirs) {
+            return Comparison::Contradiction(Box::new(evidence));
+        }
+        let (Ok(a), Ok(b)) = (Checkpoint::from_note(ours), Checkpoint::from_note(theirs)) else {
+            return Comparison::Unknown("a head is not a checkpoint".into());
+        };
+        if a.is_same_tree(&b) {
+            return Comparison::Consistent;
+        }
+        if b.tree_size() < a.tree_size() {
+            return Comparison::Unknown(format!(
+                "the log shows {} entries and has shown {}",
+                b.tree_size(),
+                a.tree_size()
+            ));
+        }
+        match self.past_root(a.tree_size(), &b).await {
+            Err(why) => Comparison::Unknown(why),
+            Ok((root, _)) if root == *a.root() => Comparison::Consistent,
+            Ok((root, proof)) => Comparison::Contradiction(Box::new(Evidence::Inconsistent {
+                a: ours.clone(),
+                b: theirs.clone(),
+                root,
+                proof,
+            })),
+        }
+    }
+
+    /// The root that the tree of `head` had at `size`, with the proof that it did, from the log's tiles.
+    async fn past_root(&self, size: u64, head: &Checkpoint) -> Result<(Digest, Vec<Digest>), String> {
+        let mut nodes: BTreeMap<(u8, u64), Digest> = BTreeMap::new();
+        let mut tiles: BTreeMap<Tile, Vec<u8>> = BTreeMap::new();
+        let needed = range_nodes(0, size).into_iter().chain(consistency_nodes(size, head.tree_size()));
+        for node in needed {
+            let tile = tile::tile_of_node(node, head.tree_size()).ok_or("the log has no such tile")?;
+            let contents = match tiles.entry(tile) {
+                Entry::Occupied(fetched) => fetched.into_mut(),
+                Entry::Vacant(place) => place.insert(self.fetch_tile(tile).await?),
+            };
+            let hash = tile::node_in_tile(node, &tile, contents).map_err(|error| error.to_string())?;
+            nodes.insert((node.level, node.index), hash);
+        }
+        let lookup = |node: NodeId| nodes.get(&(node.level, node.index)).copied().ok_or(());
+        let incomplete = |_| "the log's tiles are incomplete".to_owned();
+        let root = root_at(size, lookup).map_err(incomplete)?;
+        let proof = consistency_proof(size, head.tree_size(), lookup).map_err(incomplete)?;
+        verify_consistency(size, &root, head.tree_size(), head.root(), &proof)
+            .map_err(|_| "the log's tiles are not those of the head that it shows".to_owned())?;
+        Ok((root, proof))
+    }
+
+    /// A tile's contents. A log may have replaced a partial tile by the full one, which starts with the same hashes.
+    async fn fetch_tile(&self, tile: Tile) -> Result<Vec<u8>, String> {
+        let path = tile.to_string();
+        let error = match self.server.send(FULL_TILE, Request::get(path)).await {
+            Ok(contents) => return Ok(contents),
+            Err(error) => error,
+        };
+        if tile.is_full() {
+            return Err(error.to_string());
+        }
+        let path = tile.to_full().to_string();
+        let mut contents =
+            self.server.send(FULL_TILE, Request::get(path)).await.map_err(|_| error.to_string())?;
+        contents.truncate(usize::from(tile.width()).saturating_mul(32));
+        Ok(contents)
+    }
+}
+
+/// What two heads are to each other.
+enum Comparison {
+    /// The larger extends the smaller.
+    Consistent,
+    /// They contradict each other.
+    Contradiction(Box<Evidence>),
+    /// The log did not supply what would tell.
+    Unknown(String),
+}
+
+/// The head that a search was answered under, as a note.
+fn shown_note(origin: &str, search: &Search) -> Option<SignedNote> {
+    let checkpoint = Checkpoint::new(origin, search.head.tree_size(), *search.head.root()).ok()?;
+    let lines = note::parse_signature_lines(&search.update.tree.tree_head.signature).ok()?;
+    SignedNote::new(&checkpoint.text(), lines).ok()
+}
+
+fn unreconciled(ours: &SignedNote, theirs: Option<&SignedNote>, why: &str) -> Failure {
+    let message = format!("the log's answer does not extend the head that this home holds: {why}");
+    Failure::new(Verdict::Unreconciled, "not_reconciled", message)
+        .with("ours", ours.to_string())
+        .with("theirs", theirs.map(ToString::to_string))
+}

@@ -1,0 +1,188 @@
+//! `keyglass register`: an account, its publication, its prekeys. Each step is durable before the next, so that running
+//! it again goes on where it stopped.
+
+use keyglass_account::{
+    author::Draft,
+    device::{Device, Suite},
+    label,
+};
+use keyglass_crypto::dh::DhSecretKey;
+use keyglass_keytrans::{
+    algorithms::OwnerKnowledge,
+    client::{LabelState, StateUpdate, UserState, decode_update_responses},
+    wire::{UpdateRequest, UpdateResponse, Wire as _},
+};
+
+use super::{
+    context::{Context, now},
+    outcome::{Failure, Outcome},
+    random,
+};
+use crate::{
+    http::{OCTETS, Request},
+    state::{OwnAccount, OwnDeviceState},
+    verdict::Verdict,
+};
+
+/// The longest answer to an update that is read, in bytes.
+const MAX_UPDATE_RESPONSE: usize = 4 << 20;
+
+/// Runs the command.
+///
+/// # Errors
+/// The verdicts of the command.
+pub async fn run(context: &mut Context, name: &str, devices: Option<u32>) -> Result<Outcome, Failure> {
+    label::check(name.as_bytes()).map_err(|error| Failure::new(Verdict::Usage, "label", error))?;
+    let existing = context.home.account(name)?;
+    let resumed = existing.is_some();
+    let mut account = match existing {
+        Some(account) => account,
+        None => {
+            let account = create(&context.origin, name, devices.unwrap_or(1))?;
+            context.home.store_account(&account)?;
+            account
+        }
+    };
+    if devices.is_some_and(|devices| usize::try_from(devices) != Ok(account.devices.len())) {
+        let message = format!("{name} is already being registered with {} devices", account.devices.len());
+        return Err(Failure::new(Verdict::Usage, "device_count", message));
+    }
+    let version = match account.published {
+        Some(version) => version,
+        None => {
+            let version = publish(context, &account).await?;
+            account.published = Some(version);
+            context.home.store_account(&account)?;
+            version
+        }
+    };
+    let mut supplied = false;
+    for index in 0..account.devices.len() {
+        supplied |= context.supply_prekeys(&mut account, index).await?;
+    }
+    Ok(report(context, &account, version, resumed, supplied))
+}
+
+fn report(context: &Context, account: &OwnAccount, version: u32, resumed: bool, supplied: bool) -> Outcome {
+    let mut outcome = Outcome::new(Verdict::Verified);
+    let now = now().0;
+    let size = context.state.last().unwrap_or(0);
+    outcome.line(format!("{}: registered, version {version}, in a log of {size} entries", account.label));
+    for device in &account.devices {
+        outcome.line(format!("  device {}: {} one-time prekeys", device.id, device.live_one_time(now)));
+    }
+    if resumed && !supplied {
+        outcome.line("  nothing was left to do");
+    }
+    outcome.field("label", &account.label);
+    outcome.field("version", version);
+    outcome.field("tree_size", size);
+    outcome.field("resumed", resumed);
+    let devices: Vec<_> = account
+        .devices
+        .iter()
+        .map(|device| serde_json::json!({ "id": device.id, "one_time_prekeys": device.live_one_time(now) }))
+        .collect();
+    outcome.field("devices", devices);
+    outcome
+}
+
+/// A new identity with its devices, and the record that announces them.
+fn create(origin: &str, name: &str, devices: u32) -> Result<OwnAccount, Failure> {
+    let identity_seed = random::secret()?;
+    let mut draft = Draft::new(origin, name.as_bytes(), 0);
+    let mut states = Vec::new();
+    for id in 1..=devices {
+        let state = OwnDeviceState::new(id, random::secret()?, random::secret()?);
+        let dh_key = DhSecretKey::from_bytes(state.dh_secret.expose()).public_key();
+        draft = draft.add_device(Device::sign(
+            origin,
+            name.as_bytes(),
+            id,
+            &state.signing_key(),
+            dh_key,
+            vec![Suite::X3DH],
+            now(),
+        ));
+        states.push(state);
+    }
+    let mut account = OwnAccount::new(origin.to_owned(), name.to_owned(), identity_seed, Vec::new(), states);
+    let record = draft
+        .sign_genesis(&account.identity())
+        .map_err(|error| Failure::new(Verdict::Failed, "record", error))?;
+    account.record = record.encode();
+    Ok(account)
+}
+
+/// Has the log store the record, and verifies that it did. Gives the version.
+async fn publish(context: &mut Context, account: &OwnAccount) -> Result<u32, Failure> {
+    let name = account.label.as_bytes();
+    let mut state = owning(&context.state, name);
+    let values = vec![account.record.clone()];
+    let request = context.verifier.update_request(&state, name, values);
+    let mut request =
+        request.ok_or_else(|| Failure::new(Verdict::Failed, "not_owned", "the label is not owned"))?;
+    let body = request.encode().map_err(|error| Failure::new(Verdict::Failed, "encoding", error))?;
+    let answer = context.server.send(MAX_UPDATE_RESPONSE, Request::post("v1/update", OCTETS, body)).await?;
+    let responses = decode_update_responses(&answer, context.verifier.response_context())
+        .map_err(|error| Failure::new(Verdict::Invalid, "malformed", error))?;
+    for response in responses {
+        let (update, versions) = verify(context, &state, &request, &response)?;
+        // Versions of one's own making are those whose value is the record, whichever run of this command sent it.
+        let is_mine = |value: &Option<Vec<u8>>| value.as_ref() == Some(&account.record);
+        let mine = versions.iter().find(|(_, value)| is_mine(value)).map(|(version, _)| *version);
+        match mine {
+            Some(version) => {
+                context.retain(update)?;
+                return Ok(version);
+            }
+            None => {
+                // The label is somebody else's: what was learned of the log is kept, and of the label nothing.
+                context.retain(StateUpdate { label: None, ..update.clone() })?;
+                if versions.iter().any(|(version, _)| *version == 0) {
+                    let message = format!("{} already belongs to another account", account.label);
+                    return Err(Failure::new(Verdict::Taken, "taken", message));
+                }
+                state.apply(update);
+                request = next(context, &state, &request)?;
+            }
+        }
+    }
+    Err(Failure::new(Verdict::Invalid, "not_stored", "the log's answer does not contain the record"))
+}
+
+/// The state of somebody who owns `name` and knows of no version of it.
+fn owning(state: &UserState, name: &[u8]) -> UserState {
+    let mut state = state.clone();
+    let knowledge = OwnerKnowledge { start: 0, version_at_start: None, later_versions: Vec::new() };
+    let label: &mut LabelState = state.labels.entry(name.to_vec()).or_default();
+    label.owner.get_or_insert(knowledge);
+    state
+}
+
+type Versions = Vec<(u32, Option<Vec<u8>>)>;
+
+fn verify(
+    context: &Context,
+    state: &UserState,
+    request: &UpdateRequest,
+    response: &UpdateResponse,
+) -> Result<(StateUpdate, Versions), Failure> {
+    let verified = context.verifier.verify_update(state, request, response, now())?;
+    if matches!(verified.head, keyglass_keytrans::client::VerifiedHead::Witnessed(_))
+        || context.trust_without_witnesses
+    {
+        return Ok((verified.update, verified.result.versions));
+    }
+    let message = "the policy requires no witness, so that nobody but the log vouches for this head; \
+                   --trust-without-witnesses goes on all the same";
+    Err(Failure::new(Verdict::Unwitnessed, "no_quorum_required", message))
+}
+
+fn next(context: &Context, state: &UserState, request: &UpdateRequest) -> Result<UpdateRequest, Failure> {
+    let values = request.values.iter().map(|value| value.value.clone()).collect();
+    context
+        .verifier
+        .update_request(state, &request.label, values)
+        .ok_or_else(|| Failure::new(Verdict::Failed, "not_owned", "the label is not owned"))
+}

@@ -1,0 +1,156 @@
+//! From a label to a proven account: the newest version, its history where that decides, and what this home knew.
+
+use keyglass_account::{
+    record::AccountRecord,
+    verify::{AuthorisedBy, ValidRecord},
+};
+
+use super::{
+    context::{Context, now},
+    outcome::Failure,
+    search::Found,
+};
+use crate::{
+    proven::{self, History, Identity, ProvenAccount, Proving},
+    state::Contact,
+    verdict::Verdict,
+};
+
+/// A proven account with the look-up that proved it.
+pub struct Resolved {
+    /// The account.
+    pub account: ProvenAccount,
+    /// The look-up of its newest version.
+    pub found: Found,
+    /// The bytes of all answers, those for older versions included.
+    pub proof_bytes: usize,
+    /// What this home knew of the account before.
+    pub before: Option<Contact>,
+}
+
+impl Context {
+    /// Proves the account of `label`.
+    ///
+    /// The head is retained as soon as it is verified; the account is remembered by [`Self::remember`] only.
+    ///
+    /// # Errors
+    /// The verdicts of a look-up.
+    pub async fn resolve(&mut self, label: &str) -> Result<Resolved, Failure> {
+        let found = self.search(label.as_bytes(), None).await?;
+        let before = self.contacts.by_label.get(label).cloned();
+        let known = before.as_ref().map(|contact| self.known(label, contact)).transpose()?;
+        let mut proof_bytes = found.proof_bytes;
+        let mut proving = proven::prove(found.value.clone(), known.as_ref())?;
+        loop {
+            let pending = match proving {
+                Proving::Done(account) => {
+                    return Ok(Resolved { account: *account, found, proof_bytes, before });
+                }
+                Proving::NeedsVersion(pending) => pending,
+            };
+            let history = match self.search(label.as_bytes(), Some(pending.wanted())).await {
+                Ok(older) => {
+                    proof_bytes = proof_bytes.saturating_add(older.proof_bytes);
+                    History::Value(older.value)
+                }
+                Err(failure) => absent(failure)?,
+            };
+            proving = pending.supply(history)?;
+        }
+    }
+
+    /// Remembers the account as it was proven, once the person may go on with it.
+    ///
+    /// # Errors
+    /// [`Verdict::Failed`].
+    pub fn remember(&mut self, label: &str, account: &ProvenAccount) -> Result<(), Failure> {
+        let record = account.valid().record();
+        let before = self.contacts.by_label.get(label);
+        let contact = Contact {
+            first_identity_key: before
+                .map_or_else(|| record.identity_key.to_bytes(), |before| before.first_identity_key),
+            first_seen: before.map_or(now().0, |before| before.first_seen),
+            version: record.version,
+            record: record.encode(),
+            last_seen: now().0,
+        };
+        let mut contacts = self.contacts.clone();
+        contacts.by_label.insert(label.to_owned(), contact);
+        self.home.store_contacts(&contacts)?;
+        self.contacts = contacts;
+        Ok(())
+    }
+
+    /// The record that was proven last, as it was stored.
+    fn known(&self, label: &str, contact: &Contact) -> Result<ValidRecord, Failure> {
+        let damaged = |error| Failure::new(Verdict::Failed, "home_damaged", format!("{label}: {error}"));
+        ValidRecord::restore(&self.origin, label.as_bytes(), contact.version, &contact.record)
+            .map_err(damaged)
+    }
+}
+
+/// What the failure to find an older version means for the history; other failures stay failures.
+fn absent(failure: Failure) -> Result<History, Failure> {
+    match failure.reason {
+        "erased_version" => Ok(History::Erased),
+        "expired_version" => Ok(History::Expired),
+        "unknown_version" | "version_not_there" | "declined" => Ok(History::Withheld),
+        _ => Err(failure),
+    }
+}
+
+/// The failure that stops at an identity which nobody but the provider vouches for.
+#[must_use]
+pub fn broken_identity(resolved: &Resolved) -> Failure {
+    let record = resolved.account.valid().record();
+    let message = match (&resolved.before, resolved.account.change().is_reset()) {
+        (Some(_), true) => {
+            "THE PROVIDER HAS RESET THIS ACCOUNT: the identity that you knew did not agree to the new one. It may be \
+             a lost phone, or it may be somebody else. Ask the person through another channel; --accept-change goes on."
+        }
+        (None, true) => {
+            "this account was once reset by its provider: nobody else vouches for its identity. Ask the person \
+             through another channel; --accept-change goes on."
+        }
+        _ => {
+            "the log withholds or has lost the beginning of this account's history, which counts as a reset by its \
+             provider. Ask the person through another channel; --accept-change goes on."
+        }
+    };
+    let mut failure = Failure::new(Verdict::Changed, "identity_reset", message);
+    failure.message = message.to_owned();
+    failure
+        .with("version", record.version)
+        .with("authorised_by", authorised_by(&resolved.account))
+        .with("identity_key", hex(&record.identity_key.to_bytes()))
+        .with(
+            "identity_key_before",
+            resolved.before.as_ref().and_then(|before| known_identity(&before.record)),
+        )
+}
+
+/// The identity key in a stored record, in hex.
+#[must_use]
+pub fn known_identity(record: &[u8]) -> Option<String> {
+    AccountRecord::decode(record).ok().map(|record| hex(&record.identity_key.to_bytes()))
+}
+
+/// Who authorised the identity as it is: the last change of it, or the account's beginning.
+#[must_use]
+pub fn authorised_by(account: &ProvenAccount) -> &'static str {
+    if account.identity() == Identity::Broken {
+        return "provider";
+    }
+    match account.change().identity.last().map_or(account.change().by, |change| change.by) {
+        AuthorisedBy::Genesis => "genesis",
+        AuthorisedBy::Identity(_) => "identity",
+        AuthorisedBy::Recovery(_) => "recovery",
+        AuthorisedBy::Provider => "provider",
+    }
+}
+
+/// Lower-case hex.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
