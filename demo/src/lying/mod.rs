@@ -1,0 +1,3 @@
+//! Servers that lie, put together from the honest ones' parts. They exist in this program only.
+
+pub mod proxy;

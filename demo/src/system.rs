@@ -1,0 +1,260 @@
+//! The honest system: a log-server, three witnesses of which two must sign, and an auditor, each a process of its own.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::Value;
+use tempfile::TempDir;
+use thiserror::Error;
+
+use crate::{
+    client::Client,
+    daemon::{Daemon, DaemonError, run},
+};
+
+/// The names of the witnesses in the policy.
+pub const WITNESSES: [&str; 3] = ["w1", "w2", "w3"];
+
+/// How a log keeps time, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// How old a head may be for users.
+    pub max_behind: u64,
+    /// The greatest age of the last log entry before the log adds an empty one.
+    pub heartbeat: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { max_behind: 10_000, heartbeat: 1_000 }
+    }
+}
+
+/// Why the system could not be set up.
+#[derive(Debug, Error)]
+pub enum SystemError {
+    /// A program failed.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// A file could not be written.
+    #[error("{}: {source}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A program printed something else than it should.
+    #[error("{0} printed something else than its contract says")]
+    Output(&'static str),
+}
+
+/// Writes a file.
+///
+/// # Errors
+/// [`SystemError::File`].
+pub fn write(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), SystemError> {
+    fs::write(path, contents).map_err(|source| SystemError::File { path: path.to_owned(), source })
+}
+
+/// A log that was initialised, and what the others need to know of it.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// Its data directory.
+    pub data: PathBuf,
+    /// Its verifier key.
+    pub vkey: String,
+    /// Its origin.
+    pub origin: String,
+    /// The file with its configuration.
+    pub configuration: PathBuf,
+}
+
+impl Log {
+    /// Initialises a log of the suite 0xF001 in `directory`.
+    ///
+    /// # Errors
+    /// [`SystemError`].
+    pub async fn init(directory: &Path, name: &str, timing: Timing) -> Result<Self, SystemError> {
+        let data = directory.join(name);
+        let prefix = format!("{name}.demo.example");
+        let max_behind = timing.max_behind.to_string();
+        let arguments =
+            ["init", "--data", path(&data), "--prefix", &prefix, "--max-behind", &max_behind, "--max-ahead", "5000"];
+        let printed = run("keyglass-log-server", &arguments).await?;
+        let printed: Value = serde_json::from_str(&printed).map_err(|_| SystemError::Output("keyglass-log-server"))?;
+        let text = |name: &str| {
+            let member = printed.get(name).and_then(Value::as_str).map(str::to_owned);
+            member.ok_or(SystemError::Output("keyglass-log-server"))
+        };
+        let configuration = directory.join(format!("{name}.configuration"));
+        let bytes = STANDARD
+            .decode(text("configuration")?)
+            .map_err(|_| SystemError::Output("keyglass-log-server"))?;
+        write(&configuration, bytes)?;
+        Ok(Self { data, vkey: text("vkey")?, origin: text("origin")?, configuration })
+    }
+
+    /// Starts the log's server.
+    ///
+    /// # Errors
+    /// [`SystemError`].
+    pub async fn serve(&self, address: &str, policy: &Path, timing: Timing) -> Result<Daemon, SystemError> {
+        let heartbeat = timing.heartbeat.to_string();
+        let arguments = [
+            "serve",
+            "--data",
+            path(&self.data),
+            "--listen",
+            address,
+            "--policy",
+            path(policy),
+            "--heartbeat",
+            &heartbeat,
+            "--batch-window",
+            "20",
+        ];
+        let log = self.data.with_extension("log");
+        Ok(Daemon::start("keyglass-log-server", &arguments, &log).await?)
+    }
+}
+
+/// A path as an argument. Everything lies in a directory whose name is ASCII.
+#[must_use]
+pub fn path(path: &Path) -> &str {
+    path.to_str().unwrap_or_default()
+}
+
+/// A witness's line of a policy: its name there, its verifier key and where it is.
+#[must_use]
+pub fn witness_line(name: &str, vkey: &str, url: &str) -> String {
+    format!("witness {name} {vkey} {url}\n")
+}
+
+/// A policy for one log: two of the three witnesses.
+#[must_use]
+pub fn policy_text(log_vkey: &str, witness_lines: &[String]) -> String {
+    format!("log {log_vkey}\n{}group two-of-three 2 {}\nquorum two-of-three\n", witness_lines.concat(), WITNESSES.join(" "))
+}
+
+/// The honest system.
+#[derive(Debug)]
+pub struct System {
+    directory: TempDir,
+    /// How its log keeps time.
+    pub timing: Timing,
+    /// Its log.
+    pub log: Log,
+    /// The log's policy, which users and the auditor have too.
+    pub policy: PathBuf,
+    /// The running log-server, none while it is stopped.
+    pub server: Option<Daemon>,
+    /// The running witnesses.
+    pub witnesses: Vec<Daemon>,
+    /// The running auditor, if it was started.
+    pub auditor: Option<Daemon>,
+}
+
+impl System {
+    /// Starts the log-server and its witnesses.
+    ///
+    /// # Errors
+    /// [`SystemError`].
+    pub async fn start(timing: Timing) -> Result<Self, SystemError> {
+        let directory = tempfile::Builder::new()
+            .prefix("keyglass-demo-")
+            .tempdir()
+            .map_err(|source| SystemError::File { path: std::env::temp_dir(), source })?;
+        let log = Log::init(directory.path(), "log", timing).await?;
+        let witness_policy = directory.path().join("witness.policy");
+        write(&witness_policy, format!("log {}\nquorum none\n", log.vkey))?;
+        let mut witnesses = Vec::new();
+        let mut lines = Vec::new();
+        for name in WITNESSES {
+            let (witness, vkey) = start_witness(directory.path(), name, &witness_policy).await?;
+            lines.push(witness_line(name, &vkey, witness.url()));
+            witnesses.push(witness);
+        }
+        let policy = directory.path().join("policy");
+        write(&policy, policy_text(&log.vkey, &lines))?;
+        let server = Some(log.serve("127.0.0.1:0", &policy, timing).await?);
+        Ok(Self { directory, timing, log, policy, server, witnesses, auditor: None })
+    }
+
+    /// The directory under which everything is.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where the log-server listens.
+    ///
+    /// # Errors
+    /// [`SystemError::Output`] while it is stopped.
+    pub fn url(&self) -> Result<&str, SystemError> {
+        self.server.as_ref().map(Daemon::url).ok_or(SystemError::Output("the stopped log-server"))
+    }
+
+    /// Starts the auditor.
+    ///
+    /// # Errors
+    /// [`SystemError`].
+    pub async fn start_auditor(&mut self) -> Result<(), SystemError> {
+        let data = self.directory.path().join("auditor");
+        run("keyglass-auditor", &["init", "--data", path(&data), "--name", "auditor.demo.example"]).await?;
+        let arguments = [
+            "follow",
+            "--data",
+            path(&data),
+            "--url",
+            self.url()?,
+            "--policy",
+            path(&self.policy),
+            "--configuration",
+            path(&self.log.configuration),
+            "--listen",
+            "127.0.0.1:0",
+            "--interval",
+            "1000",
+        ];
+        let log = self.directory.path().join("auditor.log");
+        self.auditor = Some(Daemon::start("keyglass-auditor", &arguments, &log).await?);
+        Ok(())
+    }
+
+    /// A user of this system, whose home is `name`.
+    ///
+    /// # Errors
+    /// [`SystemError`].
+    pub fn client(&self, name: &str) -> Result<Client, SystemError> {
+        Ok(self.client_of(name, self.url()?))
+    }
+
+    /// A user with the home `name` who is sent to another server.
+    #[must_use]
+    pub fn client_of(&self, name: &str, server: &str) -> Client {
+        Client {
+            home: self.directory.path().join(name),
+            server: server.to_owned(),
+            configuration: self.log.configuration.clone(),
+            policy: self.policy.clone(),
+        }
+    }
+}
+
+/// Initialises and starts a witness; gives its verifier key too.
+///
+/// # Errors
+/// [`SystemError`].
+pub async fn start_witness(directory: &Path, name: &str, policy: &Path) -> Result<(Daemon, String), SystemError> {
+    let data = directory.join(name);
+    let key_name = format!("{name}.demo.example");
+    let vkey = run("keyglass-witness", &["init", "--data", path(&data), "--name", &key_name]).await?;
+    let vkey = vkey.lines().next().ok_or(SystemError::Output("keyglass-witness"))?.to_owned();
+    let arguments = ["serve", "--data", path(&data), "--listen", "127.0.0.1:0", "--policy", path(policy)];
+    let witness = Daemon::start("keyglass-witness", &arguments, &data.with_extension("log")).await?;
+    Ok((witness, vkey))
+}
