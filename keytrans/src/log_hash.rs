@@ -22,9 +22,12 @@ pub struct LogNode {
 }
 
 impl LogNode {
-    /// What the draft's hash puts before the value.
-    fn marker(&self) -> u8 {
-        u8::from(!self.is_leaf)
+    /// Writes the 33 bytes that stand for this node in the draft's hash of its parent.
+    fn write_marked(&self, content: &mut [u8]) {
+        if let Some((marker, value)) = content.split_first_mut() {
+            *marker = u8::from(!self.is_leaf);
+            value.copy_from_slice(&self.value);
+        }
     }
 }
 
@@ -43,9 +46,23 @@ impl LogHash {
     /// The value of the parent of two nodes.
     #[must_use]
     pub fn parent(self, left: &LogNode, right: &LogNode) -> Digest {
+        // In one piece, which is hashed faster than several.
         match self {
-            Self::Draft => sha256(&[&[left.marker()], &left.value, &[right.marker()], &right.value]),
-            Self::Rfc6962 => sha256(&[&[1], &left.value, &right.value]),
+            Self::Draft => {
+                let mut content = [0; 66];
+                let (first, second) = content.split_at_mut(33);
+                left.write_marked(first);
+                right.write_marked(second);
+                sha256(&[&content])
+            }
+            Self::Rfc6962 => {
+                let mut content = [1; 65];
+                let (_, values) = content.split_at_mut(1);
+                let (first, second) = values.split_at_mut(32);
+                first.copy_from_slice(&left.value);
+                second.copy_from_slice(&right.value);
+                sha256(&[&content])
+            }
         }
     }
 }

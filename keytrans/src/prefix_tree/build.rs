@@ -162,7 +162,7 @@ impl Builder {
         }
         match read(old, level)? {
             Node::Absent => self.place(None, changes, depth, level),
-            Node::Leaf(leaf) => self.place(Some(leaf), changes, depth, level),
+            Node::Leaf(leaf) => self.place(Some(leaf.to_leaf()), changes, depth, level),
             Node::Child { .. } => {
                 let below = self.below.next().ok_or(Fault::Inconsistent)?;
                 Ok(self.write_bottom(below))

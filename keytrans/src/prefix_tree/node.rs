@@ -16,13 +16,23 @@ pub const MAX_DEPTH: u16 = 255;
 /// The value of a leaf, which is the same at any depth.
 #[must_use]
 pub fn leaf_value(leaf: &PrefixLeaf) -> Digest {
-    sha256(&[&[2], &leaf.vrf_output, &leaf.commitment])
+    marked(2, &leaf.vrf_output, &leaf.commitment)
 }
 
 /// The value of a parent.
 #[must_use]
 pub fn parent_value(left: &Digest, right: &Digest) -> Digest {
-    sha256(&[&[3], left, right])
+    marked(3, left, right)
+}
+
+/// In one piece, which is hashed faster than three.
+fn marked(marker: u8, left: &Digest, right: &Digest) -> Digest {
+    let mut content = [marker; 65];
+    let (_, values) = content.split_at_mut(1);
+    let (first, second) = values.split_at_mut(32);
+    first.copy_from_slice(left);
+    second.copy_from_slice(right);
+    sha256(&[&content])
 }
 
 /// The bit of `key` that decides between the children of a node at `depth`: 1 is right.

@@ -18,7 +18,7 @@ use keyglass_crypto::hash::Digest;
 use thiserror::Error;
 
 use super::{
-    node::{ABSENT, leaf_value, parent_value, prefix, shared_bits, sibling},
+    node::{ABSENT, SearchKey, leaf_value, parent_value, prefix, shared_bits, sibling},
     page_key::{LEVELS_PER_PAGE, PageKey},
 };
 use crate::wire::PrefixLeaf;
@@ -81,16 +81,29 @@ impl Subtree {
 
 /// A node as it is stored.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Node {
+pub(super) enum Node<'a> {
     Absent,
-    Leaf(PrefixLeaf),
+    Leaf(StoredLeaf<'a>),
     /// Its children follow. The value is stored in the middle only.
-    Parent(Option<Digest>),
+    Parent(Option<&'a Digest>),
     /// In the page that `position` wrote.
     Child {
         position: u64,
-        value: Digest,
+        value: &'a Digest,
     },
+}
+
+/// A leaf as it is stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StoredLeaf<'a> {
+    key: &'a SearchKey,
+    commitment: &'a Digest,
+}
+
+impl StoredLeaf<'_> {
+    pub(super) fn to_leaf(self) -> PrefixLeaf {
+        PrefixLeaf { vrf_output: *self.key, commitment: *self.commitment }
+    }
 }
 
 impl Page {
@@ -136,16 +149,16 @@ impl Page {
 }
 
 /// Reads the node at `level` of a page off the front of `bytes`; a parent's children follow.
-pub(super) fn read(bytes: &mut &[u8], level: u8) -> Result<Node, PageError> {
+pub(super) fn read<'a>(bytes: &mut &'a [u8], level: u8) -> Result<Node<'a>, PageError> {
     let (&tag, rest) = bytes.split_first().ok_or(PageError::Truncated)?;
     *bytes = rest;
     match tag {
         ABSENT_TAG => Ok(Node::Absent),
-        LEAF_TAG => Ok(Node::Leaf(PrefixLeaf { vrf_output: *take(bytes)?, commitment: *take(bytes)? })),
-        PARENT_TAG if level == MIDDLE => Ok(Node::Parent(Some(*take(bytes)?))),
+        LEAF_TAG => Ok(Node::Leaf(StoredLeaf { key: take(bytes)?, commitment: take(bytes)? })),
+        PARENT_TAG if level == MIDDLE => Ok(Node::Parent(Some(take(bytes)?))),
         PARENT_TAG if level < LEVELS_PER_PAGE => Ok(Node::Parent(None)),
         CHILD_TAG if level == LEVELS_PER_PAGE => {
-            Ok(Node::Child { position: u64::from_be_bytes(*take(bytes)?), value: *take(bytes)? })
+            Ok(Node::Child { position: u64::from_be_bytes(*take(bytes)?), value: take(bytes)? })
         }
         _ => Err(PageError::Kind),
     }
@@ -170,12 +183,12 @@ pub(super) fn skip(bytes: &mut &[u8], level: u8) -> Result<(), PageError> {
 pub(super) fn read_subtree(bytes: &mut &[u8], level: u8) -> Result<Subtree, PageError> {
     Ok(match read(bytes, level)? {
         Node::Absent => Subtree::Absent,
-        Node::Leaf(leaf) => Subtree::Leaf(leaf),
-        Node::Child { value, .. } => Subtree::Parent(value),
+        Node::Leaf(leaf) => Subtree::Leaf(leaf.to_leaf()),
+        Node::Child { value, .. } => Subtree::Parent(*value),
         Node::Parent(Some(value)) => {
             skip(bytes, level + 1)?;
             skip(bytes, level + 1)?;
-            Subtree::Parent(value)
+            Subtree::Parent(*value)
         }
         Node::Parent(None) => {
             let left = read_subtree(bytes, level + 1)?.value();
@@ -188,13 +201,13 @@ pub(super) fn read_subtree(bytes: &mut &[u8], level: u8) -> Result<Subtree, Page
 fn check_values(bytes: &mut &[u8], level: u8) -> Result<Digest, PageError> {
     match read(bytes, level)? {
         Node::Absent => Ok(ABSENT),
-        Node::Leaf(leaf) => Ok(leaf_value(&leaf)),
-        Node::Child { value, .. } => Ok(value),
+        Node::Leaf(leaf) => Ok(leaf_value(&leaf.to_leaf())),
+        Node::Child { value, .. } => Ok(*value),
         Node::Parent(stored) => {
             let left = check_values(bytes, level + 1)?;
             let right = check_values(bytes, level + 1)?;
             let value = parent_value(&left, &right);
-            if stored.is_none_or(|stored| stored == value) { Ok(value) } else { Err(PageError::Value) }
+            if stored.is_none_or(|stored| *stored == value) { Ok(value) } else { Err(PageError::Value) }
         }
     }
 }
@@ -208,12 +221,10 @@ enum Kind {
 }
 
 /// Checks the subtree at `level` of a page and `depth` of the tree, `place` being the bits that lead there.
-fn check(bytes: &mut &[u8], level: u8, depth: u16, place: &[u8; 32]) -> Result<Kind, PageError> {
+fn check(bytes: &mut &[u8], level: u8, depth: u16, place: &SearchKey) -> Result<Kind, PageError> {
     match read(bytes, level)? {
         Node::Absent => Ok(Kind::Absent),
-        Node::Leaf(leaf) if depth > 255 || shared_bits(&leaf.vrf_output, place) < depth => {
-            Err(PageError::Misplaced)
-        }
+        Node::Leaf(leaf) if depth > 255 || shared_bits(leaf.key, place) < depth => Err(PageError::Misplaced),
         Node::Leaf(_) => Ok(Kind::Leaf),
         Node::Child { .. } if depth > 255 => Err(PageError::Kind),
         Node::Child { .. } => Ok(Kind::Parent),

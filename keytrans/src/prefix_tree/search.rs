@@ -70,7 +70,7 @@ impl Prover {
         let depth = u16::from(visit.key.depth()) + u16::from(level);
         match read(bytes, level)? {
             Node::Absent => self.end(searches, depth, None),
-            Node::Leaf(leaf) => self.end(searches, depth, Some(leaf)),
+            Node::Leaf(leaf) => self.end(searches, depth, Some(leaf.to_leaf())),
             Node::Child { .. } => self.page(searches, page_level + 1),
             Node::Parent(_) => {
                 let (left, right) = split(searches, depth, |search| &search.key);
@@ -150,7 +150,7 @@ enum Nearest {
 fn nearest(page: &PageKey, bytes: &mut &[u8], level: u8, key: &mut SearchKey) -> Result<Nearest, Fault> {
     match read(bytes, level)? {
         Node::Absent => Err(Fault::Inconsistent),
-        Node::Leaf(leaf) => Ok(Nearest::Leaf(leaf)),
+        Node::Leaf(leaf) => Ok(Nearest::Leaf(leaf.to_leaf())),
         Node::Child { position, .. } => {
             page.child(position, key).map(Nearest::Page).ok_or(Fault::Inconsistent)
         }
