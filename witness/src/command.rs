@@ -101,6 +101,8 @@ enum CommandError {
     Store(#[from] StoreError),
     #[error("{}: there is a witness in this directory already", .0.display())]
     AlreadyMade(PathBuf),
+    #[error("{}: there is a state without a key, which an init that was cut off may have left", .0.display())]
+    NoKey(PathBuf),
     #[error("{}: {source}", .path.display())]
     Directory { path: PathBuf, source: std::io::Error },
     #[error("{}: {source}", .path.display())]
@@ -120,7 +122,11 @@ impl CommandError {
         match self {
             Self::System(_) => 1,
             Self::MissingOption(..) => 2,
-            Self::Key(_) | Self::Store(_) | Self::AlreadyMade(_) | Self::Directory { .. } => 3,
+            Self::Key(_)
+            | Self::Store(_)
+            | Self::AlreadyMade(_)
+            | Self::NoKey(_)
+            | Self::Directory { .. } => 3,
             Self::PolicyFile { .. } | Self::Policy { .. } | Self::NoLogs(_) => 4,
             Self::Listen { .. } => 5,
         }
@@ -155,7 +161,8 @@ fn dispatch(arguments: &Arguments) -> Result<(), CommandError> {
     let data = arguments.data.as_deref().ok_or(CommandError::MissingOption(command, needs))?;
     match arguments.command {
         Command::Init => {
-            let name = arguments.init.name.clone().ok_or(CommandError::MissingOption(command, "--name NAME"))?;
+            let name =
+                arguments.init.name.clone().ok_or(CommandError::MissingOption(command, "--name NAME"))?;
             print_vkey(&init::run(data, name)?, arguments.json)
         }
         Command::Vkey => print_vkey(keyglass_witness::key::load(data)?.vkey(), arguments.json),

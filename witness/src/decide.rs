@@ -197,6 +197,3 @@ pub fn decide(authentic: Authentic, last: Option<&Head>, now: UnixSeconds) -> Re
     let note = SignedNote::new(request.note().text(), log_lines).map_err(|e| Refusal::Malformed(e.into()))?;
     Head::new(note, time).map_err(|error| Refusal::Malformed(error.into()))
 }
-
-#[cfg(test)]
-mod tests;

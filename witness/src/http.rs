@@ -22,8 +22,21 @@ pub use self::{
 };
 use crate::{decide::Refusal, head::OriginHash, metrics::Metrics};
 
-/// How long a client may take to send a body.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a client may take of the server's time and memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long a client may take to send a body.
+    pub body_timeout: Duration,
+    /// How long a body may be, in bytes.
+    pub body_len: usize,
+}
+
+impl Default for Limits {
+    /// Ten seconds, and what the longest request needs.
+    fn default() -> Self {
+        Self { body_timeout: Duration::from_secs(10), body_len: MAX_REQUEST_LEN }
+    }
+}
 
 /// Whoever answers for a witness.
 pub trait Responder: Send + Sync + 'static {
@@ -40,16 +53,21 @@ pub trait Responder: Send + Sync + 'static {
 struct Endpoints<R> {
     responder: Arc<R>,
     metrics: Arc<Metrics>,
+    limits: Limits,
 }
 
 impl<R> Clone for Endpoints<R> {
     fn clone(&self) -> Self {
-        Self { responder: Arc::clone(&self.responder), metrics: Arc::clone(&self.metrics) }
+        Self {
+            responder: Arc::clone(&self.responder),
+            metrics: Arc::clone(&self.metrics),
+            limits: self.limits,
+        }
     }
 }
 
 /// The endpoints of a witness: submission and monitoring under one prefix, and those for its operator.
-pub fn router<R: Responder>(responder: Arc<R>, metrics: Arc<Metrics>) -> Router {
+pub fn router<R: Responder>(responder: Arc<R>, metrics: Arc<Metrics>, limits: Limits) -> Router {
     Router::new()
         .route("/add-checkpoint", post(add_checkpoint::<R>))
         .route("/{origin_hash}/checkpoint", get(checkpoint::<R>))
@@ -58,7 +76,7 @@ pub fn router<R: Responder>(responder: Arc<R>, metrics: Arc<Metrics>) -> Router 
         .route("/metrics", get(metrics_text::<R>))
         .fallback(async || Answer::Problem(Problem::NO_SUCH_PATH))
         .method_not_allowed_fallback(async || Answer::Problem(Problem::WRONG_METHOD))
-        .with_state(Endpoints { responder, metrics })
+        .with_state(Endpoints { responder, metrics, limits })
 }
 
 async fn add_checkpoint<R: Responder>(State(endpoints): State<Endpoints<R>>, body: Body) -> Response {
@@ -69,7 +87,9 @@ async fn add_checkpoint<R: Responder>(State(endpoints): State<Endpoints<R>>, bod
 }
 
 async fn answer_add_checkpoint<R: Responder>(endpoints: &Endpoints<R>, body: Body) -> Answer {
-    let Ok(read) = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_REQUEST_LEN)).await else {
+    let Ok(read) =
+        tokio::time::timeout(endpoints.limits.body_timeout, to_bytes(body, endpoints.limits.body_len)).await
+    else {
         return Answer::Problem(Problem::BODY_TOO_SLOW);
     };
     let Ok(body) = read else {
@@ -88,7 +108,10 @@ async fn answer_add_checkpoint<R: Responder>(endpoints: &Endpoints<R>, body: Bod
     })
 }
 
-async fn checkpoint<R: Responder>(State(endpoints): State<Endpoints<R>>, Path(hash): Path<String>) -> Response {
+async fn checkpoint<R: Responder>(
+    State(endpoints): State<Endpoints<R>>,
+    Path(hash): Path<String>,
+) -> Response {
     let answer = match parse_origin_hash(&hash) {
         Some(origin) => endpoints.responder.latest(origin).await,
         None => Answer::Problem(Problem::NO_SUCH_PATH),
@@ -123,6 +146,3 @@ async fn metrics_text<R: Responder>(State(endpoints): State<Endpoints<R>>) -> Re
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, media_type)], endpoints.metrics.text()).into_response()
 }
-
-#[cfg(test)]
-mod tests;

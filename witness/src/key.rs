@@ -136,7 +136,9 @@ mod tests {
         let (data, _) = saved();
         for mode in [0o640, 0o604, 0o610, 0o601, 0o620, 0o602, 0o666] {
             fs::set_permissions(data.path().join(KEY_FILE), fs::Permissions::from_mode(mode)).unwrap();
-            assert!(matches!(load(data.path()), Err(KeyError::Permissions { mode: found, .. }) if found == mode));
+            assert!(
+                matches!(load(data.path()), Err(KeyError::Permissions { mode: found, .. }) if found == mode)
+            );
         }
         fs::set_permissions(data.path().join(KEY_FILE), fs::Permissions::from_mode(0o400)).unwrap();
         assert!(load(data.path()).is_ok());
@@ -147,7 +149,9 @@ mod tests {
         let (data, _) = saved();
         let path = data.path().join(KEY_FILE);
         let text = fs::read_to_string(&path).unwrap();
-        for damaged in [String::new(), text[1..].to_owned(), text.replace("w.example", "v.example"), text + "more"] {
+        for damaged in
+            [String::new(), text[1..].to_owned(), text.replace("w.example", "v.example"), text + "more"]
+        {
             fs::write(&path, damaged).unwrap();
             assert!(matches!(load(data.path()), Err(KeyError::Malformed { .. })));
         }

@@ -42,7 +42,8 @@ impl Logs {
     /// at once after a pause.
     #[must_use]
     pub fn of_policy(policy: &Policy, per_second: NonZeroU32) -> Self {
-        let quota = Quota::per_second(per_second).allow_burst(per_second.saturating_mul(NonZeroU32::MIN.saturating_add(1)));
+        let quota = Quota::per_second(per_second)
+            .allow_burst(per_second.saturating_mul(NonZeroU32::MIN.saturating_add(1)));
         let mut logs: HashMap<String, Log> = HashMap::new();
         for log in policy.logs() {
             let entry = logs.entry(log.origin().to_owned()).or_insert_with(|| Log {

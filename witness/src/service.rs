@@ -150,6 +150,3 @@ impl From<Failure> for Answer {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

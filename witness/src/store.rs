@@ -1,13 +1,14 @@
 //! Where heads are kept: one per log, durable before [`HeadStore::commit`] returns.
 
 mod committer;
+mod counter;
 mod database;
 
 use std::{path::PathBuf, sync::Arc};
 
 use thiserror::Error;
 
-pub use self::{committer::DurableStore, database::create};
+pub use self::{committer::DurableStore, counter::COUNTER_FILE, database::create};
 use crate::head::{Head, HeadError, OriginHash};
 
 /// The state's file within the data directory.
@@ -60,6 +61,22 @@ pub enum StoreError {
         path: PathBuf,
         /// What the database says.
         source: Arc<redb::Error>,
+    },
+    /// The count of commits is damaged.
+    #[error("{}: damaged", .0.display())]
+    DamagedCount(PathBuf),
+    /// Commits that were counted are not in the state: it is an older copy, or the last commit was undone.
+    #[error(
+        "{}: the state after {found} commits, but there were {counted}; a witness that went back would sign twice",
+        .path.display()
+    )]
+    RolledBack {
+        /// The file.
+        path: PathBuf,
+        /// The commits in the state.
+        found: u64,
+        /// The commits that were counted.
+        counted: u64,
     },
     /// Reading or writing failed.
     #[error("{}: {source}", .path.display())]

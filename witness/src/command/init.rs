@@ -14,8 +14,11 @@ use super::CommandError;
 pub(super) fn run(data: &Path, name: KeyName) -> Result<Vkey, CommandError> {
     let failed = |source: io::Error| CommandError::Directory { path: data.to_owned(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed)?;
-    if key::exists(data) || fs::symlink_metadata(data.join(STATE_FILE)).is_ok() {
+    if key::exists(data) {
         return Err(CommandError::AlreadyMade(data.to_owned()));
+    }
+    if fs::symlink_metadata(data.join(STATE_FILE)).is_ok() {
+        return Err(CommandError::NoKey(data.join(STATE_FILE)));
     }
     let cosigner = key::generate(name)?;
     // The state comes first: a key without state could be taken for one that has signed nothing yet.

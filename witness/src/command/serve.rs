@@ -5,7 +5,7 @@ use std::{fs::File, io, io::Read as _, path::Path, sync::Arc, time::Duration};
 use keyglass_tlog::policy::{MAX_POLICY_LEN, Policy};
 use keyglass_witness::{
     clock::SystemClock,
-    http::{Server, router, serve},
+    http::{Limits, Server, router, serve},
     key,
     logs::Logs,
     metrics::Metrics,
@@ -23,7 +23,8 @@ const LAST_GRACE: Duration = Duration::from_secs(1);
 /// Runs until SIGTERM or SIGINT.
 pub(super) fn run(data: &Path, options: &ServeOptions) -> Result<(), CommandError> {
     let listen = options.listen.ok_or(CommandError::MissingOption("serve", "--listen ADDR"))?;
-    let policy_file = options.policy.as_deref().ok_or(CommandError::MissingOption("serve", "--policy FILE"))?;
+    let policy_file =
+        options.policy.as_deref().ok_or(CommandError::MissingOption("serve", "--policy FILE"))?;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_env_filter(filter).init();
 
@@ -44,7 +45,7 @@ pub(super) fn run(data: &Path, options: &ServeOptions) -> Result<(), CommandErro
         // Before anyone is told that it runs, so that no signal to stop goes by unseen.
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
-        let server: Server = serve(listen, router(Arc::clone(&witness), metrics))
+        let server: Server = serve(listen, router(Arc::clone(&witness), metrics, Limits::default()))
             .await
             .map_err(|source| CommandError::Listen { address: listen, source })?;
         let listening = format!("http://{}", server.address());

@@ -71,7 +71,8 @@ impl Problem {
     pub const NEVER_COSIGNED: Self =
         Self::new(404, "never-cosigned", "no checkpoint of this log has been cosigned");
     /// The body is longer than any request.
-    pub const BODY_TOO_LARGE: Self = Self::new(413, "body-too-large", "the body is longer than a request can be");
+    pub const BODY_TOO_LARGE: Self =
+        Self::new(413, "body-too-large", "the body is longer than a request can be");
     /// The body did not arrive in time.
     pub const BODY_TOO_SLOW: Self = Self::new(408, "body-too-slow", "the body did not arrive in time");
     /// The log makes too many requests.
@@ -122,7 +123,8 @@ impl IntoResponse for Problem {
             detail: &self.detail,
         };
         let body = serde_json::to_string(&body).unwrap_or_default();
-        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let mut response =
+            (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -133,7 +135,8 @@ impl IntoResponse for Problem {
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let typed = |status, media_type: &'static str, body: String| {
-            (status, [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-store")], body).into_response()
+            (status, [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-store")], body)
+                .into_response()
         };
         match self {
             Self::Cosignatures(lines) => typed(StatusCode::OK, CHECKPOINT_MEDIA_TYPE, lines),

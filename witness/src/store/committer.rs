@@ -53,7 +53,8 @@ impl DurableStore {
             state: Arc::clone(&state),
             healthy: Arc::clone(&healthy),
         };
-        let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || writer.run(queue));
+        let thread =
+            std::thread::Builder::new().name("committer".to_owned()).spawn(move || writer.run(queue));
         let thread = thread.map_err(|error| StoreError::Failed {
             path: data.to_owned(),
             source: Arc::new(redb::Error::Io(error)),
