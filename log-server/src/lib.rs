@@ -4,15 +4,17 @@
 //! - [`store`]: what is kept, and its backends; [`log_tree`] reads it as a tree;
 //! - [`sequencer`]: from updates to durable log entries; [`publisher`]: from entries to a witnessed head
 //!   ([`published`]);
-//! - [`tokens`] (who asks), [`prekeys`] and [`mailbox`]: the services beside the log;
-//! - [`http`]: the endpoints.
+//! - [`log`]: the log as endpoints see it: [`answers`] to questions, [`updates`] of [`values`] that are account records;
+//! - [`prekeys`], [`mailbox`], [`tokens`]: the services beside it, for the devices of its [`accounts`];
+//! - [`http`]: the endpoints; [`operator`]: commands on this machine.
 //!
-//! A server is put together from these parts; `main` is one way to do it.
+//! [`server`] puts all of it together on a [`data_dir`]; others can put together parts of it.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::as_conversions)
 )]
 
+pub mod accounts;
 pub mod answers;
 pub mod clock;
 pub mod data_dir;
@@ -21,12 +23,14 @@ pub mod init;
 pub mod log;
 pub mod log_tree;
 pub mod mailbox;
+pub mod operator;
 pub mod pages;
 pub mod prekeys;
 pub mod proofs;
 pub mod published;
 pub mod publisher;
 pub mod sequencer;
+pub mod server;
 pub mod store;
 pub mod tokens;
 pub mod updates;

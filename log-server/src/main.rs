@@ -1,2 +1,9 @@
-//! Entry point.
-fn main() {}
+//! The command `keyglass-log-server`.
+
+mod command;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    command::run()
+}

@@ -52,7 +52,7 @@ pub fn check(
     values: &[Vec<u8>],
     author: Author,
 ) -> Result<(), ValueError> {
-    let mut last = last_valid(snapshot, origin, label, first)?;
+    let mut last = last_valid(snapshot, origin, label, u64::from(first))?;
     for (version, value) in (first..=u32::MAX).zip(values) {
         let invalid = |error| ValueError::Invalid { version, error };
         let record = judge(snapshot, verify(origin, label, version, value, last.as_ref()), label)?.map_err(invalid)?;
@@ -79,9 +79,9 @@ pub fn last_valid(
     snapshot: &dyn Snapshot,
     origin: &str,
     label: &[u8],
-    end: u32,
+    end: u64,
 ) -> Result<Option<ValidRecord>, StoreError> {
-    for version in (0..end).rev() {
+    for version in (0..end).rev().filter_map(|version| u32::try_from(version).ok()) {
         let stored = snapshot.version(label, version)?;
         let Some(stored) = stored.and_then(|stored| stored.opened) else { continue };
         let verified = verify(origin, label, version, &stored.value, None);

@@ -10,6 +10,7 @@ use axum::{
 use keyglass_account::problem::Problem;
 use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer};
 
+pub mod connections;
 pub mod failure;
 pub mod health;
 pub mod limits;

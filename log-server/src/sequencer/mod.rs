@@ -183,27 +183,27 @@ pub struct Sequencer {
     input: Mutex<Option<SyncSender<Submission>>>,
     waiting_bytes: Arc<AtomicUsize>,
     queue_bytes: usize,
-    state: watch::Receiver<State>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Sequencer {
-    /// Starts on what the store holds. A log without entries gets its first, empty one at once.
+    /// Starts on what the store holds, and tells `state` of every change. A log without entries gets its first, empty
+    /// one at once.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read or contradicts itself.
-    pub fn start(parts: Parts, settings: &Settings) -> Result<Self, StoreError> {
+    pub fn start(parts: Parts, settings: &Settings, state: watch::Sender<State>) -> Result<Self, StoreError> {
         let Parts { store, vrf, log_hash, clock, rng } = parts;
         let pending = Pending::default();
         let (input, submissions) = sync_channel(settings.queue);
         let (batches, prepared) = sync_channel(1);
         let integrator = Integrator::open(Arc::clone(&store), log_hash, clock)?;
-        let (sender, state) = watch::channel(integrator.state());
+        state.send_replace(integrator.state());
         let collector = collect::Collector { vrf, rng, settings: settings.clone() };
         let heartbeat = settings.heartbeat;
         let threads = vec![
             spawn("collector", move || collector.run(&submissions, &batches))?,
-            spawn("integrator", move || integrator.run(&prepared, &sender, heartbeat))?,
+            spawn("integrator", move || integrator.run(&prepared, &state, heartbeat))?,
         ];
         Ok(Self {
             store,
@@ -211,15 +211,8 @@ impl Sequencer {
             input: Mutex::new(Some(input)),
             waiting_bytes: Arc::new(AtomicUsize::new(0)),
             queue_bytes: settings.queue_bytes,
-            state,
             threads: Mutex::new(threads),
         })
-    }
-
-    /// What is durable, and every change of it.
-    #[must_use]
-    pub fn state(&self) -> watch::Receiver<State> {
-        self.state.clone()
     }
 
     /// Claims `label` for one update. Reads the store: asynchronous callers use a blocking thread.

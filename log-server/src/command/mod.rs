@@ -1,0 +1,267 @@
+//! The command line: `init`, `serve` and `reset`.
+
+mod init;
+mod reset;
+mod serve;
+
+use std::{io::Write as _, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
+use keyglass_account::problem::ProblemDetails;
+use keyglass_keytrans::config::CipherSuite;
+use keyglass_log_server::{
+    data_dir::DataError, init::InitError, publisher::PolicyUnusable, server::Failed, server::StartError,
+};
+use keyglass_tlog::{note::Vkey, policy::PolicyError};
+use thiserror::Error;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done; 1 another failure; 2 wrong usage; 3 the data directory was refused; 4 the policy was refused; 5 the \
+address could not be bound; 6 the running server has to be started anew; 7 an operator's command was refused.
+
+Example:
+  keyglass-log-server init  --data /var/lib/log --prefix log.example >log.json
+  keyglass-log-server serve --data /var/lib/log --listen 127.0.0.1:7370 --policy witnesses.policy";
+
+/// A transparency log of account records (IETF KEYTRANS), its prekey service and its mailboxes.
+///
+/// Every version of every account becomes part of an append-only log, and a head of it is served once a quorum of the
+/// policy's witnesses has cosigned it (C2SP tlog-witness). Options may stand before or after the command.
+#[derive(Parser)]
+#[command(name = "keyglass-log-server", version, after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+
+    /// The data directory: keys (mode 0600), configuration and database
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// Print results as one JSON object on one line
+    #[arg(long, global = true)]
+    json: bool,
+
+    #[command(flatten)]
+    init: InitOptions,
+
+    #[command(flatten)]
+    serve: ServeOptions,
+
+    #[command(flatten)]
+    reset: ResetOptions,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a new log. Prints one JSON object: vkey, origin, configuration (base64 of the TLS encoding)
+    ///
+    /// Needs --data and --prefix. What is chosen here stays: the origin commits to the configuration, so that a change
+    /// of anything in it is another log. A directory that is not empty is not touched.
+    Init,
+    /// Run the log
+    ///
+    /// Needs --data, --listen and --policy. The first line on stdout is a JSON object with the URL that is served
+    /// (`listening`); the log goes to stderr, filtered by RUST_LOG. SIGTERM ends it.
+    Serve,
+    /// Put a reset record on top of an account whose owner has lost all keys, in a running server
+    ///
+    /// Needs --data, --label and --record. A reset is the provider's word alone: it is logged, every client says so, and
+    /// an account in lockdown refuses it. Waits until the record is published.
+    Reset,
+}
+
+#[derive(clap::Args)]
+struct InitOptions {
+    /// init: what the log's origin starts with, such as log.example
+    #[arg(long, global = true, value_name = "PREFIX")]
+    prefix: Option<String>,
+
+    /// init: the cipher suite. 0xF001 has heads that witnesses can cosign, 0x0002 is the draft's
+    #[arg(long, global = true, value_name = "SUITE", default_value = "0xF001", value_parser = parse_suite)]
+    suite: CipherSuite,
+
+    /// init: who vouches for the log beside itself
+    #[arg(long, global = true, value_enum)]
+    mode: Option<Mode>,
+
+    /// init: the auditor's verifier key; implies --mode third-party-auditing
+    #[arg(long, global = true, value_name = "VKEY", value_parser = parse_vkey)]
+    auditor_vkey: Option<Vkey>,
+
+    /// init: how far the auditor may lag behind, in milliseconds
+    #[arg(long, global = true, value_name = "MS", default_value = "3600000")]
+    max_auditor_lag: u64,
+
+    /// init: the reasonable monitoring window in milliseconds: how often owners are expected to monitor
+    #[arg(long, global = true, value_name = "MS", default_value = "86400000")]
+    rmw: u64,
+
+    /// init: how far the log's last entry may be ahead of a user's clock, in milliseconds
+    #[arg(long, global = true, value_name = "MS", default_value = "60000")]
+    max_ahead: u64,
+
+    /// init: how far the log's last entry may be behind a user's clock, in milliseconds
+    #[arg(long, global = true, value_name = "MS", default_value = "600000")]
+    max_behind: u64,
+
+    /// init: how long log entries live, in milliseconds; for ever without this option
+    #[arg(long, global = true, value_name = "MS")]
+    max_lifetime: Option<u64>,
+}
+
+#[derive(clap::Args)]
+struct ServeOptions {
+    /// serve: the address to listen on; port 0 takes a free one
+    #[arg(long, global = true, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+
+    /// serve: a tlog-policy file; its `witness <name> <vkey> <url>` lines are asked, its quorum line says which suffice
+    #[arg(long, global = true, value_name = "FILE")]
+    policy: Option<PathBuf>,
+
+    /// serve: the greatest age of the last log entry before an empty one is added, in milliseconds; a fifth of max-behind,
+    /// at most a minute, without this option
+    #[arg(long, global = true, value_name = "MS")]
+    heartbeat: Option<u64>,
+
+    /// serve: how long a batch of updates waits for more after its first, in milliseconds
+    #[arg(long, global = true, value_name = "MS", default_value = "50")]
+    batch_window: u64,
+
+    /// serve: the most versions in one log entry
+    #[arg(long, global = true, value_name = "N", default_value = "100000")]
+    batch_size: usize,
+
+    /// serve: requests a second that one address may make; more are answered 429. 0 for no limit
+    #[arg(long, global = true, value_name = "N", default_value = "2000")]
+    rate_limit: u32,
+}
+
+#[derive(clap::Args)]
+struct ResetOptions {
+    /// reset: the account's label, as it is typed
+    #[arg(long, global = true, value_name = "LABEL")]
+    label: Option<String>,
+
+    /// reset: a file with the encoded record, whose authorisation is a reset
+    #[arg(long, global = true, value_name = "FILE")]
+    record: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// Contacts monitor what they looked up
+    ContactMonitoring,
+    /// An auditor signs heads whose every entry it has checked
+    ThirdPartyAuditing,
+}
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+enum CommandError {
+    #[error("{0} needs {1}")]
+    MissingOption(&'static str, &'static str),
+    #[error("--mode third-party-auditing needs --auditor-vkey VKEY, and contact-monitoring has no auditor")]
+    Auditor,
+    #[error(transparent)]
+    Init(#[from] InitError),
+    #[error("the heartbeat ({heartbeat} ms) must be more than 0 and less than max-behind ({max_behind} ms)")]
+    Heartbeat { heartbeat: u64, max_behind: u64 },
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error("{}: {source}", .path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("{}: {source}", .path.display())]
+    PolicyFile { path: PathBuf, source: std::io::Error },
+    #[error("{}: {source}", .path.display())]
+    Policy { path: PathBuf, source: PolicyError },
+    #[error("{}: {source}", .path.display())]
+    PolicyUnusable { path: PathBuf, source: PolicyUnusable },
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Start(StartError),
+    #[error("{0}; what is durable shows after a restart")]
+    Failed(#[from] Failed),
+    #[error("no server answers in {}: {source}", .path.display())]
+    NoServer { path: PathBuf, source: std::io::Error },
+    #[error("the label has 1 to 255 bytes, the record at most 131072")]
+    Bounds,
+    #[error("{} ({}){}", .0.title.as_deref().unwrap_or("refused"), .0.kind, detail(.0))]
+    Refused(ProblemDetails),
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+}
+
+fn detail(problem: &ProblemDetails) -> String {
+    problem.detail.as_ref().map_or_else(String::new, |detail| format!(": {detail}"))
+}
+
+impl CommandError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::System(_) | Self::File { .. } => 1,
+            Self::MissingOption(..) | Self::Auditor | Self::Init(_) | Self::Heartbeat { .. } | Self::Bounds => 2,
+            Self::Data(_) | Self::Start(_) => 3,
+            Self::PolicyFile { .. } | Self::Policy { .. } | Self::PolicyUnusable { .. } => 4,
+            Self::Listen { .. } => 5,
+            Self::Failed(_) => 6,
+            Self::NoServer { .. } | Self::Refused(_) => 7,
+        }
+    }
+}
+
+/// Runs the command of this process.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return ExitCode::from(if asked_for { 0 } else { 2 });
+        }
+    };
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("keyglass-log-server: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(arguments: &Arguments) -> Result<(), CommandError> {
+    let name = match arguments.command {
+        Command::Init => "init",
+        Command::Serve => "serve",
+        Command::Reset => "reset",
+    };
+    let data = arguments.data.as_deref().ok_or(CommandError::MissingOption(name, "--data DIR"))?;
+    match arguments.command {
+        Command::Init => init::run(data, &arguments.init),
+        Command::Serve => serve::run(data, &arguments.serve),
+        Command::Reset => reset::run(data, &arguments.reset, arguments.json),
+    }
+}
+
+/// Prints a line that a script waits for.
+fn print_line(line: &str) -> Result<(), CommandError> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    Ok(stdout.flush()?)
+}
+
+fn parse_suite(text: &str) -> Result<CipherSuite, String> {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+    let number = u16::from_str_radix(digits, 16).map_err(|_| "a suite is a hexadecimal number".to_owned())?;
+    CipherSuite::from_number(number).ok_or_else(|| "the suites are 0xF001 and 0x0002".to_owned())
+}
+
+fn parse_vkey(text: &str) -> Result<Vkey, String> {
+    Vkey::parse(text).map_err(|error| error.to_string())
+}
+
+/// The rate limit that an option of 0 or more means.
+fn rate(limit: u32) -> Option<NonZeroU32> {
+    NonZeroU32::new(limit)
+}

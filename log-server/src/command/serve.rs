@@ -1,0 +1,103 @@
+//! `serve`: the log until SIGTERM.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use keyglass_log_server::{
+    clock::SystemClock,
+    data_dir::DataDir,
+    http::connections,
+    log::Limits,
+    publisher, sequencer,
+    server::{LogServer, Settings, StartError, service_families},
+};
+use keyglass_tlog::policy::{MAX_POLICY_LEN, Policy};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{CommandError, ServeOptions, print_line, rate};
+
+/// How long tasks may hold the process up after the server has stopped.
+const LAST_GRACE: Duration = Duration::from_millis(500);
+
+/// Runs until SIGTERM or SIGINT, or until the server has to be started anew.
+pub(super) fn run(data: &Path, options: &ServeOptions) -> Result<(), CommandError> {
+    let listen = options.listen.ok_or(CommandError::MissingOption("serve", "--listen ADDR"))?;
+    let policy_file = options.policy.as_deref().ok_or(CommandError::MissingOption("serve", "--policy FILE"))?;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_env_filter(filter).init();
+
+    let policy = read_policy(policy_file)?;
+    let directory = DataDir::open(data, &service_families())?;
+    let settings = settings(options, policy, &directory)?;
+    let (origin, suite) = (directory.identity.origin.clone(), directory.identity.suite);
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(async {
+        // Before anyone is told that it runs, so that no signal to stop goes by unseen.
+        let mut terminated = signal(SignalKind::terminate())?;
+        let mut interrupted = signal(SignalKind::interrupt())?;
+        let cannot_listen = |source| CommandError::Listen { address: listen, source };
+        let listener = connections::bind(listen).map_err(cannot_listen)?;
+        let address = listener.local_addr()?;
+        let mut server = LogServer::start(directory, listener, settings, Arc::new(SystemClock))
+            .map_err(|error| refused(error, policy_file))?;
+        tracing::info!(%address, %origin, ?suite, "the log is served");
+        let first_line = serde_json::json!({ "listening": format!("http://{address}"), "origin": origin });
+        print_line(&first_line.to_string())?;
+        let failed = tokio::select! {
+            _ = terminated.recv() => None,
+            _ = interrupted.recv() => None,
+            failed = server.failed() => Some(failed),
+        };
+        tracing::info!("stopping");
+        server.stop().await;
+        failed.map_or(Ok(()), |failed| Err(failed.into()))
+    });
+    runtime.shutdown_timeout(LAST_GRACE);
+    served
+}
+
+fn settings(options: &ServeOptions, policy: Policy, directory: &DataDir) -> Result<Settings, CommandError> {
+    let configuration = &directory.identity.configuration;
+    let max_behind = configuration.max_behind;
+    let heartbeat = options.heartbeat.unwrap_or_else(|| (max_behind / 5).clamp(1, 60_000));
+    if heartbeat == 0 || heartbeat >= max_behind {
+        return Err(CommandError::Heartbeat { heartbeat, max_behind });
+    }
+    Ok(Settings {
+        policy,
+        sequencer: sequencer::Settings {
+            window: Duration::from_millis(options.batch_window),
+            max_versions: options.batch_size,
+            heartbeat: Duration::from_millis(heartbeat),
+            ..sequencer::Settings::default()
+        },
+        publisher: publisher::Settings {
+            max_ahead: Duration::from_millis(configuration.max_ahead),
+            ..publisher::Settings::default()
+        },
+        limits: Limits::default(),
+        rate: rate(options.rate_limit),
+    })
+}
+
+fn refused(error: StartError, policy_file: &Path) -> CommandError {
+    match error {
+        StartError::Policy(source) => CommandError::PolicyUnusable { path: policy_file.to_owned(), source },
+        other => CommandError::Start(other),
+    }
+}
+
+fn read_policy(path: &Path) -> Result<Policy, CommandError> {
+    let failed = |source| CommandError::PolicyFile { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(MAX_POLICY_LEN).unwrap_or(u64::MAX).saturating_add(1);
+    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(failed)?;
+    Policy::parse(&bytes).map_err(|source| CommandError::Policy { path: path.to_owned(), source })
+}

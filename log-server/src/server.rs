@@ -1,0 +1,276 @@
+//! A whole log-server put together from its parts: the one that `serve` runs.
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use axum::Router;
+use keyglass_crypto::secret::Secret;
+use keyglass_keytrans::config::CipherSuite;
+use keyglass_tlog::policy::Policy;
+use rand::{SeedableRng as _, rngs::StdRng};
+use thiserror::Error;
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+
+use crate::{
+    accounts::PublishedAccounts,
+    clock::Clock,
+    data_dir::DataDir,
+    http::{self, connections, health::Watched, limits::RateLimit, metrics::Metrics},
+    log::{Limits, Log},
+    mailbox,
+    operator::Socket,
+    prekeys,
+    published::Published,
+    publisher::{self, HeadSigner, PolicyUnusable, Publisher, PublisherError, SignerError},
+    sequencer::{self, Sequencer},
+    store::{Store, StoreError, rocksdb::RocksStore},
+    tokens::{self, Accounts},
+};
+
+/// How often expired prekeys are deleted.
+const PRUNING: Duration = Duration::from_secs(60);
+
+/// The column families of the services beside the log.
+#[must_use]
+pub fn service_families() -> Vec<&'static str> {
+    let families = [prekeys::rocksdb::FAMILIES, mailbox::rocksdb::FAMILIES, tokens::rocksdb::FAMILIES];
+    families.into_iter().flatten().copied().collect()
+}
+
+/// Choices for a running server.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Which witnesses to ask, and which suffice.
+    pub policy: Policy,
+    /// How updates are batched.
+    pub sequencer: sequencer::Settings,
+    /// How witnesses are treated.
+    pub publisher: publisher::Settings,
+    /// Bounds of the operations.
+    pub limits: Limits,
+    /// Requests per second and address; no limit if absent.
+    pub rate: Option<NonZeroU32>,
+}
+
+/// Why a server did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyUnusable),
+    /// The log's name and configuration make no signer.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// The key of the tokens.
+    #[error(transparent)]
+    TokenKey(#[from] tokens::key::KeyError),
+    /// The operator's socket, or randomness.
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+}
+
+/// The services beside the log.
+pub struct Services {
+    /// Who asks.
+    pub tokens: Arc<tokens::Service>,
+    /// Prekeys.
+    pub prekeys: Arc<prekeys::Service>,
+    /// Mailboxes.
+    pub mailbox: Arc<mailbox::Service>,
+}
+
+impl Services {
+    /// The services of a log over its database.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(
+        db: &Arc<rocksdb::DB>,
+        origin: &str,
+        token_key: Secret<32>,
+        accounts: &Arc<dyn Accounts>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        let tokens = tokens::Service::new(
+            origin.to_owned(),
+            token_key,
+            Arc::clone(accounts),
+            Arc::new(tokens::rocksdb::RocksNonces::new(Arc::clone(db))),
+            Arc::clone(clock),
+            tokens::Settings::default(),
+        )?;
+        let prekeys = prekeys::Service::new(
+            origin.to_owned(),
+            Arc::new(prekeys::rocksdb::RocksPreKeys::new(Arc::clone(db))),
+            Arc::clone(accounts),
+            Arc::clone(clock),
+            prekeys::Settings::default(),
+        );
+        let mailbox = mailbox::Service::new(
+            Arc::new(mailbox::rocksdb::RocksMailbox::new(Arc::clone(db))),
+            Arc::clone(accounts),
+            Arc::clone(clock),
+            mailbox::Settings::default(),
+        );
+        Ok(Self { tokens: Arc::new(tokens), prekeys: Arc::new(prekeys), mailbox: Arc::new(mailbox) })
+    }
+
+    /// Their endpoints.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        tokens::http::router(Arc::clone(&self.tokens))
+            .merge(prekeys::http::router(Arc::clone(&self.prekeys), Arc::clone(&self.tokens)))
+            .merge(mailbox::http::router(Arc::clone(&self.mailbox), Arc::clone(&self.tokens)))
+    }
+}
+
+/// The endpoints of a log alone: its files and its operations.
+#[must_use]
+pub fn log_router(log: &Arc<Log>) -> Router {
+    http::tiles::router(Arc::clone(log)).merge(http::operations::router(Arc::clone(log)))
+}
+
+/// What made a server stop by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Failed {
+    /// Nothing is sequenced any more.
+    #[error("sequencing stopped: {0}")]
+    Sequencer(Arc<str>),
+    /// Nothing is published any more.
+    #[error("publishing stopped: {0}")]
+    Publisher(#[from] PublisherError),
+}
+
+/// A running server.
+pub struct LogServer {
+    log: Arc<Log>,
+    server: connections::Server,
+    sequencer: Arc<Sequencer>,
+    publishing: JoinSet<Result<(), PublisherError>>,
+    background: JoinSet<()>,
+    state: watch::Receiver<sequencer::State>,
+}
+
+impl LogServer {
+    /// Opens the log in a data directory and serves it on a listener. Must be called within a tokio runtime; reads the
+    /// store before it returns.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(
+        data: DataDir,
+        listener: TcpListener,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let DataDir { path, identity, db } = data;
+        let identity = Arc::new(identity);
+        let token_key = tokens::key::open(&path.join(tokens::key::FILE))?;
+        let socket = Socket::bind(&path)?;
+        let store: Arc<dyn Store> = Arc::new(RocksStore::new(Arc::clone(&db)));
+        let published = Arc::new(Published::open(&*store)?);
+
+        let key = keyglass_crypto::sign::SigningKey::from_seed(identity.log_key.to_seed().expose());
+        let signer = HeadSigner::new(key, &identity.origin, identity.configuration.clone())?;
+        let mut batching = settings.sequencer;
+        if identity.suite == CipherSuite::Draft {
+            // An `AuditorUpdate` of the draft holds no more.
+            batching.max_versions = sequencer::MAX_VALUES;
+        }
+        let sequencer_parts = sequencer::Parts {
+            store: Arc::clone(&store),
+            vrf: Arc::clone(&identity.vrf_key),
+            log_hash: signer.log_hash(),
+            clock: Arc::clone(&clock),
+            rng: Box::new(StdRng::try_from_rng(&mut rand::rngs::SysRng).map_err(std::io::Error::other)?),
+        };
+        // The policy is judged before anything is sequenced.
+        let (state_sender, state) = watch::channel(sequencer::State::default());
+        let publisher = Publisher::new(
+            publisher::Parts {
+                store: Arc::clone(&store),
+                published: Arc::clone(&published),
+                sequenced: state.clone(),
+                signer,
+                policy: settings.policy,
+                clock: Arc::clone(&clock),
+            },
+            settings.publisher,
+        )?;
+        let sequencer = Arc::new(Sequencer::start(sequencer_parts, &batching, state_sender)?);
+
+        let log = Arc::new(Log::new(
+            Arc::clone(&store),
+            Arc::clone(&published),
+            Some(Arc::clone(&sequencer)),
+            Arc::clone(&identity),
+            settings.limits,
+        ));
+        let accounts: Arc<dyn Accounts> = Arc::new(PublishedAccounts::new(
+            Arc::clone(&store),
+            Arc::clone(&published),
+            identity.origin.clone(),
+        ));
+        let services = Services::open(&db, &identity.origin, token_key, &accounts, &clock)?;
+        let watched = Arc::new(Watched {
+            sequenced: Some(state.clone()),
+            publisher: Some(publisher.status()),
+            published,
+            store,
+            clock,
+            max_behind: Duration::from_millis(identity.configuration.max_behind),
+        });
+        let metrics = Arc::new(Metrics::default());
+        let endpoints = log_router(&log)
+            .merge(services.router())
+            .merge(http::health::router(Arc::clone(&watched)))
+            .merge(http::metrics::router(Arc::clone(&metrics), watched));
+        let rate = settings.rate.map(|rate| Arc::new(RateLimit::per_second(rate)));
+        let router = http::bounded(endpoints, metrics, rate);
+
+        let mut publishing = JoinSet::new();
+        publishing.spawn(publisher.run());
+        let mut background = JoinSet::new();
+        background.spawn(prekeys::prune::keep_pruned(Arc::clone(&services.prekeys), PRUNING));
+        background.spawn(socket.serve(Arc::clone(&log)));
+        let server = connections::Server::start(listener, router);
+        Ok(Self { log, server, sequencer, publishing, background, state })
+    }
+
+    /// The log that is served.
+    #[must_use]
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// Returns when the server cannot go on and has to be started anew.
+    pub async fn failed(&mut self) -> Failed {
+        let failed = self.state.wait_for(|state| state.failed.is_some());
+        tokio::select! {
+            state = failed => {
+                let reason = state.ok().and_then(|state| state.failed.clone());
+                Failed::Sequencer(reason.unwrap_or_else(|| "its thread has ended".into()))
+            }
+            Some(published) = self.publishing.join_next() => match published {
+                Ok(Err(error)) => Failed::Publisher(error),
+                Ok(Ok(())) => Failed::Sequencer("its thread has ended".into()),
+                Err(error) => Failed::Publisher(StoreError::Backend(error.to_string()).into()),
+            },
+        }
+    }
+
+    /// Lets requests under way finish within two seconds, sequences what was accepted, and stops everything.
+    pub async fn stop(mut self) {
+        self.server.stop().await;
+        self.background.shutdown().await;
+        let sequencer = Arc::clone(&self.sequencer);
+        // What is being committed is not cut off, but a disk that hangs does not keep the process.
+        let stopped = tokio::task::spawn_blocking(move || sequencer.stop());
+        if tokio::time::timeout(Duration::from_secs(1), stopped).await.is_err() {
+            tracing::error!("the sequencer did not stop in time");
+        }
+        self.publishing.shutdown().await;
+    }
+}
