@@ -1,1 +1,32 @@
-//! Keyglass auditor.
+//! An auditor of a Keyglass log: it replays every entry, compares what the log and its witnesses show, and keeps
+//! evidence of whatever contradicts itself.
+//!
+//! What concludes is pure ([`relate`], [`replay`], [`chunk`], [`report`]); [`records`] remembers, [`fetch`] asks
+//! others, [`follow`] puts them together into a round, and [`http`] lets others ask and report.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::as_conversions
+    )
+)]
+
+pub mod chunk;
+pub mod cli;
+pub mod clock;
+pub mod data_dir;
+pub mod fetch;
+pub mod finding;
+pub mod follow;
+pub mod head;
+pub mod http;
+pub mod records;
+pub mod relate;
+pub mod replay;
+pub mod report;
+pub mod run;
+pub mod trust;
+pub mod verdict;

@@ -1,2 +1,43 @@
-//! Entry point.
-fn main() {}
+//! The auditor's command.
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser as _;
+use keyglass_auditor::{
+    cli::{Cli, Command, print_line},
+    run,
+    verdict::Verdict,
+};
+use serde_json::json;
+use tracing_subscriber::EnvFilter;
+
+/// How long work that is already on its way to the disk may take when the process ends.
+const LAST_WRITES: Duration = Duration::from_secs(3);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let json = cli.json;
+    let ended = match cli.command {
+        Command::Init(options) => run::init(options).map(|()| Verdict::Ok),
+        Command::Follow(options) => match tokio::runtime::Runtime::new() {
+            Ok(runtime) => {
+                let ended = runtime.block_on(run::follow(options, json));
+                runtime.shutdown_timeout(LAST_WRITES);
+                ended
+            }
+            Err(error) => Err(run::RunError::System(error)),
+        },
+    };
+    let verdict = ended.unwrap_or_else(|error| {
+        let verdict = error.verdict();
+        tracing::error!(%verdict, "{error}");
+        if json {
+            let detail = error.to_string();
+            print_line(&json!({ "verdict": verdict, "detail": detail }).to_string());
+        }
+        verdict
+    });
+    ExitCode::from(verdict.exit_code())
+}

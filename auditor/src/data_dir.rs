@@ -1,0 +1,160 @@
+//! The directory that an auditor lives in.
+//!
+//! ```text
+//! auditor         the format of this directory; written last when it is made
+//! auditor.key     the auditor's cosigning key, mode 0600
+//! auditor.redb    what was replayed of the log, and the heads it was compared with
+//! evidence/       one file for each contradiction found, named *.evidence
+//! ```
+//!
+//! A directory belongs to one log, the first that it followed. Nothing is repaired silently: what is damaged or of
+//! another program is refused, and the error says what and where.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use keyglass_crypto::sign::SigningKey;
+use keyglass_tlog::{
+    cosignature::Cosigner,
+    note::{KeyFileError, KeyName},
+};
+use rand::{TryRng as _, rngs::SysRng};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::records::store::{self, StoreError};
+
+const FORMAT: &str = "keyglass-auditor data directory, format 1\n";
+const MARKER: &str = "auditor";
+const KEY: &str = "auditor.key";
+/// The database within the directory.
+pub const STATE: &str = "auditor.redb";
+/// The directory of evidence within the directory.
+pub const EVIDENCE: &str = "evidence";
+/// No marker or key file is longer.
+const MAX_FILE: u64 = 4096;
+
+/// Why a directory was not made or not opened.
+#[derive(Debug, Error)]
+pub enum DataError {
+    /// Reading or writing failed.
+    #[error("{}: {error}", .path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// There is something in the directory already.
+    #[error("{}: not empty; a new auditor needs a directory of its own", .0.display())]
+    NotEmpty(PathBuf),
+    /// There is no marker: it is another program's directory, or `init` did not finish.
+    #[error("{}: not the data directory of an auditor (no file `auditor` in it); make one with `init`", .0.display())]
+    Foreign(PathBuf),
+    /// The marker is another one.
+    #[error("{}: not a format that this program reads", .0.display())]
+    Format(PathBuf),
+    /// Others than the owner may use the key.
+    #[error("{}: others may access this private key (mode {mode:04o}); expected mode 0600", .path.display())]
+    KeyPermissions {
+        /// The key file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The key file holds no cosigner's key.
+    #[error("{}: {error}", .path.display())]
+    BadKey {
+        /// The key file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: KeyFileError,
+    },
+    /// The operating system gave no random bytes.
+    #[error("no random bytes to make a key from")]
+    NoRandomness,
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> DataError + '_ {
+    |error| DataError::Io { path: path.to_owned(), error }
+}
+
+/// Makes the directory of a new auditor and its key.
+///
+/// # Errors
+/// [`DataError`]; a directory in which something is already is left alone.
+pub fn create(path: &Path, name: KeyName) -> Result<Cosigner, DataError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))?;
+    if fs::read_dir(path).map_err(at(path))?.next().is_some() {
+        return Err(DataError::NotEmpty(path.to_owned()));
+    }
+    let mut seed = Zeroizing::new([0; 32]);
+    SysRng.try_fill_bytes(seed.as_mut_slice()).map_err(|_| DataError::NoRandomness)?;
+    let key = Cosigner::new(name, SigningKey::from_seed(&seed));
+    write_new(&path.join(KEY), 0o600, key.to_key_file().as_bytes())?;
+    let evidence = path.join(EVIDENCE);
+    DirBuilder::new().mode(0o755).create(&evidence).map_err(at(&evidence))?;
+    store::create(&path.join(STATE), &key.vkey().to_string())?;
+    write_new(&path.join(MARKER), 0o644, FORMAT.as_bytes())?;
+    sync_directory(path).map_err(at(path))?;
+    Ok(key)
+}
+
+/// Checks that a directory is an auditor's and reads its key.
+///
+/// # Errors
+/// [`DataError`].
+pub fn open(path: &Path) -> Result<Cosigner, DataError> {
+    let marker = path.join(MARKER);
+    match read(&marker) {
+        Ok(found) if *found == FORMAT.as_bytes() => {}
+        Ok(_) => return Err(DataError::Format(marker)),
+        Err(DataError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(DataError::Foreign(path.to_owned()));
+        }
+        Err(error) => return Err(error),
+    }
+    let path = path.join(KEY);
+    let mode = fs::metadata(&path).map_err(at(&path))?.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(DataError::KeyPermissions { path, mode });
+    }
+    let file = read(&path)?;
+    let malformed = || DataError::BadKey { path: path.clone(), error: KeyFileError::Malformed };
+    let text = core::str::from_utf8(&file).map_err(|_| malformed())?;
+    Cosigner::from_key_file(text).map_err(|error| DataError::BadKey { path: path.clone(), error })
+}
+
+/// Makes what happened in a directory durable.
+///
+/// # Errors
+/// From the operating system.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path).and_then(|directory| directory.sync_all())
+}
+
+/// Writes a file that does not exist yet, durably.
+fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), DataError> {
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(at(path))
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, DataError> {
+    let read = || {
+        let mut bytes = Zeroizing::new(Vec::new());
+        File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(at(path))
+}

@@ -1,0 +1,81 @@
+//! Comparing heads for which what was replayed is not enough: by tiles that the log serves under the larger one.
+
+use keyglass_tlog::rfc6962::ProveError;
+
+use super::{
+    AuditError, Follower,
+    catch_up::{anchor, lookup},
+};
+use crate::{
+    fetch::NodesError,
+    head::SignedHead,
+    records::{Known, Records, Standing},
+    relate::{Relation, nodes_to_relate, relate},
+    report::{self, WitnessReport, WitnessState},
+};
+
+/// The most heads of each kind that a round compares in this way.
+const MAX_COMPARED: usize = 8;
+
+impl Follower {
+    /// Relates two heads by the tiles of the larger one.
+    pub(super) async fn relate_by_tiles(
+        &self,
+        x: &SignedHead,
+        y: &SignedHead,
+    ) -> Result<Relation, NodesError> {
+        let nodes = self.log.nodes(x.size().max(y.size()), &nodes_to_relate(x, y)).await?;
+        relate(x, y, |id| lookup(&nodes, id)).map_err(|error| match error {
+            ProveError::Node(error) => error,
+            ProveError::OutOfRange => NodesError::NoSuchNode,
+        })
+    }
+
+    /// Looks for evidence about heads that are disputed, or larger than what was replayed. The log need not help: that a
+    /// head stays disputed or unreached is a finding of its own.
+    pub(super) async fn compare_by_tiles(&self, shown: Option<&SignedHead>) -> Result<(), AuditError> {
+        let gather = |records: &mut Records| {
+            let kept = |standing| records.standing(standing).take(MAX_COMPARED).cloned().collect::<Vec<_>>();
+            Ok((anchor(records), kept(Standing::Disputed), kept(Standing::Open)))
+        };
+        let (anchor, disputed, open) = self.records.with(gather).await?;
+        // A disputed head is within what was replayed; the tree of the larger head that the log shows speaks against it.
+        let disputed = disputed.into_iter().filter_map(|known| Some((known, shown?.clone())));
+        let open = open.into_iter().filter_map(|known| Some((known, anchor.clone()?)));
+        for (Known { head, .. }, other) in disputed.chain(open) {
+            if head.size().max(other.size()) <= head.size().min(other.size()) {
+                continue;
+            }
+            if let Ok(Relation::Contradicts(evidence)) = self.relate_by_tiles(&head, &other).await {
+                self.records.with(move |records| records.convict(&evidence, &head)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// States again how the heads of witnesses stand, after everything was compared.
+    pub(super) async fn restate(&self, witnesses: &mut [WitnessReport]) -> Result<(), AuditError> {
+        let standings = |records: &mut Records| {
+            let all = [Standing::Agrees, Standing::Open, Standing::Disputed, Standing::Contradicts];
+            let of = |standing| records.standing(standing).map(move |known| (known.head.clone(), standing));
+            Ok(all.into_iter().flat_map(of).collect::<Vec<_>>())
+        };
+        let standings = self.records.with(standings).await?;
+        for witness in witnesses {
+            if !matches!(witness.state, WitnessState::Ahead | WitnessState::Disputed) {
+                continue;
+            }
+            let same = |head: &SignedHead| {
+                witness.tree_size == Some(head.size()) && witness.root == Some(report::root_text(head))
+            };
+            let now = standings.iter().find(|(head, _)| same(head)).map(|(_, standing)| *standing);
+            witness.state = match now {
+                Some(Standing::Agrees) => WitnessState::Agrees,
+                Some(Standing::Disputed) => WitnessState::Disputed,
+                Some(Standing::Contradicts) => WitnessState::Contradicts,
+                Some(Standing::Open) | None => witness.state,
+            };
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,224 @@
+//! One round of an audit: ask the log and its witnesses, replay what is new, compare, and report.
+
+mod catch_up;
+mod compare;
+mod shared;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::join_all;
+use keyglass_tlog::{
+    note::SignedNote,
+    witnessed::{JudgeError, Judged},
+};
+use thiserror::Error;
+use tokio::time::Instant;
+
+pub use self::shared::SharedRecords;
+use crate::{
+    clock::Clock,
+    fetch::{FetchError, LogSource, Shown, WitnessSource},
+    finding::Finding,
+    head::SignedHead,
+    records::{Admission, RecordsError, Source, Standing},
+    report::{self, ConvictionReport, Facts, Report, ShownReport, WitnessReport, WitnessState},
+    trust::Trust,
+};
+
+/// Why a round could not be finished. Whatever others do is a finding; this is about this machine.
+#[derive(Debug, Error)]
+pub enum AuditError {
+    /// What is remembered cannot be read or written.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    /// A task ended before its work was done.
+    #[error("a task of this process failed")]
+    Task,
+}
+
+/// An auditor of one log.
+pub struct Follower {
+    trust: Arc<Trust>,
+    records: SharedRecords,
+    log: LogSource,
+    witnesses: Vec<WitnessSource>,
+    clock: Arc<dyn Clock>,
+    /// How long a round may replay entries before it goes on to compare.
+    patience: Duration,
+}
+
+/// What a round learned from the log.
+#[derive(Default)]
+struct LogView {
+    shown: Option<(SignedHead, ShownReport)>,
+    findings: Vec<Finding>,
+    replayed: u64,
+}
+
+impl Follower {
+    /// Puts an auditor together. `patience` bounds how long one round replays entries: a log that is slow on purpose must
+    /// not keep the auditor from comparing.
+    #[must_use]
+    pub fn new(
+        trust: Arc<Trust>,
+        records: SharedRecords,
+        log: LogSource,
+        witnesses: Vec<WitnessSource>,
+        clock: Arc<dyn Clock>,
+        patience: Duration,
+    ) -> Self {
+        Self { trust, records, log, witnesses, clock, patience }
+    }
+
+    /// One round.
+    ///
+    /// # Errors
+    /// [`AuditError`].
+    pub async fn round(&self) -> Result<Report, AuditError> {
+        let began = Instant::now();
+        let until = began.checked_add(self.patience).unwrap_or(began);
+        let ask_witnesses = join_all(self.witnesses.iter().map(|witness| witness.ask(&self.trust)));
+        let (answer, shown) = futures::join!(self.log.checkpoint(), ask_witnesses);
+        let reachable = answer.is_ok();
+        let mut log = self.see_log(answer, until).await?;
+        let mut witnesses = Vec::new();
+        for (witness, shown) in self.witnesses.iter().zip(shown) {
+            witnesses.push(self.see_witness(witness, shown).await?);
+        }
+        let ahead = |witness: &WitnessReport| witness.state == WitnessState::Ahead;
+        if reachable && witnesses.iter().any(ahead) {
+            // A witness cosigns a head before the log publishes it: perhaps the log has done so by now.
+            let replayed = log.replayed;
+            log = self.see_log(self.log.checkpoint().await, until).await?;
+            log.replayed = log.replayed.saturating_add(replayed);
+        }
+        if reachable {
+            self.compare_by_tiles(log.shown.as_ref().map(|(head, _)| head)).await?;
+        }
+        self.restate(&mut witnesses).await?;
+        let facts = move |records: &mut crate::records::Records| {
+            let kept = |standing| records.standing(standing).cloned().collect::<Vec<_>>();
+            let convictions = records.evidence().convictions().map(ConvictionReport::new).collect();
+            Ok((records.position()?, kept(Standing::Disputed), kept(Standing::Open), convictions))
+        };
+        let (position, disputed, open, convictions) = self.records.with(facts).await?;
+        Ok(report::conclude(Facts {
+            trust: &self.trust,
+            now: self.clock.now(),
+            took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            position,
+            entries_replayed: log.replayed,
+            shown: log.shown.as_ref().map(|(head, report)| (head, report.clone())),
+            findings: log.findings,
+            witnesses,
+            disputed,
+            open,
+            convictions,
+        }))
+    }
+
+    /// Judges what the log shows, and replays what is new in it.
+    async fn see_log(
+        &self,
+        answer: Result<Vec<u8>, FetchError>,
+        until: Instant,
+    ) -> Result<LogView, AuditError> {
+        let mut view = LogView::default();
+        let head = match answer {
+            Err(error) => {
+                view.findings.push(Finding::of_checkpoint(error));
+                return Ok(view);
+            }
+            Ok(bytes) => self.judge(&bytes, &mut view),
+        };
+        let Some(head) = head else { return Ok(view) };
+        let now = self.clock.now();
+        let admitted = head.clone();
+        let admit = move |records: &mut crate::records::Records| {
+            records.admit(admitted, Source::Log, now)?;
+            records.position()
+        };
+        let position = self.records.with(admit).await?;
+        if head.size() < position.size {
+            view.findings.push(Finding::WentBack { before: position.size, size: head.size() });
+        } else if head.size() > position.size {
+            let caught_up = self.catch_up(&head, until).await?;
+            view.findings.extend(caught_up.findings);
+            view.replayed = caught_up.replayed;
+            self.records.with(move |records| records.settle(now)).await?;
+        }
+        Ok(view)
+    }
+
+    /// Judges a note as a client would. What the log did not sign is nothing; what it signed is compared in any case.
+    fn judge(&self, bytes: &[u8], view: &mut LogView) -> Option<SignedHead> {
+        let note = SignedNote::parse(bytes).map_err(crate::head::HeadError::from);
+        let head = note.and_then(|note| Ok((SignedHead::verify(&note, &self.trust)?, note)));
+        let (head, note) = match head {
+            Ok(head) => head,
+            Err(error) => {
+                view.findings.push(Finding::BadHead(error));
+                return None;
+            }
+        };
+        if !head.checkpoint().extensions().is_empty() {
+            view.findings.push(Finding::Extensions);
+        }
+        let witnessed = match self.trust.judge(self.clock.now()).judge(&note) {
+            Ok(Judged::Witnessed(_)) => true,
+            Ok(Judged::LogSigned(_)) => false,
+            Err(JudgeError::QuorumNotMet { have, missing, .. }) => {
+                let have = have.iter().map(|cosigned| cosigned.witness.to_string()).collect();
+                view.findings.push(Finding::Unwitnessed { have, missing });
+                false
+            }
+            Err(error) => {
+                view.findings.push(Finding::BadCheckpoint(error));
+                false
+            }
+        };
+        let report = ShownReport {
+            tree_size: head.size(),
+            root: report::root_text(&head),
+            witnessed,
+            cosigners: report::names(&head.cosigners(self.trust.policy())),
+        };
+        view.shown = Some((head.clone(), report));
+        Some(head)
+    }
+
+    /// Compares what a witness shows.
+    async fn see_witness(&self, witness: &WitnessSource, shown: Shown) -> Result<WitnessReport, AuditError> {
+        let name = witness.witness().name().clone();
+        let report = |state, detail| WitnessReport {
+            name: name.to_string(),
+            state,
+            tree_size: None,
+            root: None,
+            cosigned_at: None,
+            detail,
+        };
+        let detail = shown.to_string();
+        let (head, cosigned_at) = match shown {
+            Shown::Never => return Ok(report(WitnessState::Never, None)),
+            Shown::NoUrl => return Ok(report(WitnessState::NoUrl, None)),
+            Shown::Failed(_) => return Ok(report(WitnessState::Unreachable, Some(detail))),
+            Shown::NoHead(_) => return Ok(report(WitnessState::Invalid, Some(detail))),
+            Shown::NotCosigned(head) => (*head, None),
+            Shown::Head(head, time) => (*head, Some(time.0)),
+        };
+        let (tree_size, root) = (Some(head.size()), Some(report::root_text(&head)));
+        let now = self.clock.now();
+        let source = Source::Witness(name.clone());
+        let admission = self.records.with(move |records| records.admit(head, source, now)).await?;
+        let state = match (admission, cosigned_at) {
+            (Admission::Stands(Standing::Contradicts), _) => WitnessState::Contradicts,
+            (Admission::Stands(Standing::Disputed), _) => WitnessState::Disputed,
+            (_, None) => WitnessState::Invalid,
+            (Admission::Stands(Standing::Agrees), _) => WitnessState::Agrees,
+            (Admission::Stands(Standing::Open) | Admission::NoRoom, _) => WitnessState::Ahead,
+        };
+        let detail = cosigned_at.is_none().then_some(detail);
+        Ok(WitnessReport { tree_size, root, cosigned_at, ..report(state, detail) })
+    }
+}

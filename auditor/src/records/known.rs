@@ -1,0 +1,79 @@
+//! Heads that are remembered: where they came from and how they stand to what was replayed.
+
+use core::fmt;
+
+use keyglass_tlog::{policy::Name, time::UnixMillis};
+
+use crate::head::SignedHead;
+
+/// Who showed a head first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The log itself.
+    Log,
+    /// The witness with this name in the policy.
+    Witness(Name),
+    /// Somebody who reported it.
+    Client,
+}
+
+impl Source {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "log" => Some(Self::Log),
+            "client" => Some(Self::Client),
+            _ => text.strip_prefix("witness ").map(|name| Self::Witness(name.into())),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log => f.write_str("log"),
+            Self::Client => f.write_str("client"),
+            Self::Witness(name) => write!(f, "witness {name}"),
+        }
+    }
+}
+
+/// How a head stands to what was replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// What was replayed begins with its tree.
+    Agrees,
+    /// It is larger than what was replayed: still to be compared.
+    Open,
+    /// It does not agree, and there is no evidence yet.
+    Disputed,
+    /// It does not agree, and there is evidence.
+    Contradicts,
+}
+
+impl Standing {
+    pub(super) fn number(self) -> u8 {
+        match self {
+            Self::Agrees => 0,
+            Self::Open => 1,
+            Self::Disputed => 2,
+            Self::Contradicts => 3,
+        }
+    }
+
+    pub(super) fn from_number(number: u8) -> Option<Self> {
+        [Self::Agrees, Self::Open, Self::Disputed, Self::Contradicts].get(usize::from(number)).copied()
+    }
+}
+
+/// A head that is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The head, with the lines of everybody who showed it.
+    pub head: SignedHead,
+    /// How it stands.
+    pub standing: Standing,
+    /// When it was first seen, by this auditor's clock.
+    pub first_seen: UnixMillis,
+    /// Who showed it first.
+    pub source: Source,
+}

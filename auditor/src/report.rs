@@ -1,0 +1,258 @@
+//! The report of a round: facts in, verdict out. Pure.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use keyglass_tlog::{policy::Name, time::UnixMillis};
+use serde::Serialize;
+
+use crate::{
+    finding::Finding,
+    head::SignedHead,
+    records::{Known, evidence::Conviction, store::Position},
+    trust::Trust,
+    verdict::Verdict,
+};
+
+/// What a round found out. Its JSON form is one object; names and meanings of its members are stable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The gravest of the findings' verdicts.
+    pub verdict: Verdict,
+    /// What that means, in words.
+    pub meaning: &'static str,
+    /// The log.
+    pub origin: String,
+    /// When the round ended, in milliseconds since the Unix epoch.
+    pub checked_at_ms: u64,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+    /// The entries that were replayed and verified, ever.
+    pub tree_size: u64,
+    /// The root over them, in base64.
+    pub root: String,
+    /// The age of the newest of them, in milliseconds; absent if there is none.
+    pub head_age_ms: Option<u64>,
+    /// The entries that this round replayed.
+    pub entries_replayed: u64,
+    /// The head that the log showed; absent if it showed none that it signed.
+    pub shown: Option<ShownReport>,
+    /// Every witness of the policy, in its order.
+    pub witnesses: Vec<WitnessReport>,
+    /// What is not as it should be, gravest first.
+    pub findings: Vec<FindingReport>,
+    /// The paths of all evidence, also of earlier rounds.
+    pub evidence: Vec<String>,
+    /// What that evidence proves, in the same order.
+    pub convictions: Vec<ConvictionReport>,
+}
+
+/// A head that the log showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShownReport {
+    /// Its number of entries.
+    pub tree_size: u64,
+    /// Its root, in base64.
+    pub root: String,
+    /// Whether the policy's quorum cosigned it; never under `quorum none`.
+    pub witnessed: bool,
+    /// The witnesses that cosigned it, by their names in the policy.
+    pub cosigners: Vec<String>,
+}
+
+/// What a witness shows beside the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WitnessState {
+    /// Its head is one of the log's.
+    Agrees,
+    /// Its head is larger than what the log shows: to be compared when the log gets there.
+    Ahead,
+    /// Its head is not the log's, and there is no evidence yet.
+    Disputed,
+    /// Its head is not the log's, and there is evidence.
+    Contradicts,
+    /// It has never cosigned a head of the log.
+    Never,
+    /// It gave no answer.
+    Unreachable,
+    /// Its answer is no head of the log with its cosignature.
+    Invalid,
+    /// The policy does not say where it is.
+    NoUrl,
+}
+
+/// What a witness shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WitnessReport {
+    /// Its name in the policy.
+    pub name: String,
+    /// How that stands to the log.
+    pub state: WitnessState,
+    /// The size of its head.
+    pub tree_size: Option<u64>,
+    /// The root of its head, in base64.
+    pub root: Option<String>,
+    /// When it cosigned that head, in seconds since the Unix epoch, by its own clock.
+    pub cosigned_at: Option<u64>,
+    /// Why there is no head.
+    pub detail: Option<String>,
+}
+
+/// A finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FindingReport {
+    /// Its stable name.
+    pub kind: &'static str,
+    /// What it means for the verdict.
+    pub verdict: Verdict,
+    /// The finding in words.
+    pub detail: String,
+}
+
+/// What a file of evidence proves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConvictionReport {
+    /// The file's path.
+    pub path: String,
+    /// The file's name, as under `/v1/evidence/`.
+    pub file: String,
+    /// The kind of evidence.
+    pub kind: &'static str,
+    /// The sizes of both checkpoints.
+    pub sizes: (u64, u64),
+    /// The witnesses of the policy that cosigned both and are faulty themselves.
+    pub faulty_witnesses: Vec<String>,
+}
+
+impl ConvictionReport {
+    /// The report of a conviction.
+    #[must_use]
+    pub fn new(conviction: &Conviction) -> Self {
+        Self {
+            path: conviction.path.display().to_string(),
+            file: conviction.file.clone(),
+            kind: conviction.kind,
+            sizes: conviction.sizes,
+            faulty_witnesses: names(&conviction.faulty_witnesses),
+        }
+    }
+}
+
+/// What a round gathered.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The log and its bounds.
+    pub trust: &'a Trust,
+    /// Now.
+    pub now: UnixMillis,
+    /// How long the round took, in milliseconds.
+    pub took_ms: u64,
+    /// What was replayed.
+    pub position: Position,
+    /// How much of it in this round.
+    pub entries_replayed: u64,
+    /// What the log showed.
+    pub shown: Option<(&'a SignedHead, ShownReport)>,
+    /// What was found about it.
+    pub findings: Vec<Finding>,
+    /// What the witnesses showed.
+    pub witnesses: Vec<WitnessReport>,
+    /// Heads that do not agree, without evidence.
+    pub disputed: Vec<Known>,
+    /// Heads that cannot be compared yet.
+    pub open: Vec<Known>,
+    /// All evidence.
+    pub convictions: Vec<ConvictionReport>,
+}
+
+/// Concludes.
+#[must_use]
+pub fn conclude(facts: Facts<'_>) -> Report {
+    let Facts { trust, now, position, mut findings, .. } = facts;
+    let age = position.last.map(|last| now.saturating_since(last));
+    // The age is that of the head only if the head is what was replayed.
+    let current = facts.shown.as_ref().is_some_and(|(head, _)| head.size() == position.size);
+    let freshness = if current { freshness(trust, now, position.last) } else { None };
+    let stale = freshness.as_ref().is_some_and(|finding| finding.verdict() == Verdict::Stale);
+    findings.extend(freshness);
+    if witnesses_are_silent(&facts.witnesses) {
+        findings.push(Finding::WitnessesUnreachable);
+    }
+    findings.extend(
+        facts
+            .disputed
+            .iter()
+            .map(|known| Finding::Disputed { source_of: known.source.clone(), size: known.head.size() }),
+    );
+    // A log that does not move reaches nothing, and is stale already.
+    if current && !stale {
+        findings.extend(facts.open.iter().filter_map(|known| overdue(trust, now, known)));
+    }
+    findings.extend(
+        facts.convictions.iter().map(|conviction| Finding::Misbehaving { path: conviction.path.clone() }),
+    );
+    findings.sort_by_key(|finding| core::cmp::Reverse(finding.verdict()));
+    let verdict = findings.first().map_or(Verdict::Ok, Finding::verdict);
+    Report {
+        verdict,
+        meaning: verdict.meaning(),
+        origin: trust.origin().to_owned(),
+        checked_at_ms: now.0,
+        took_ms: facts.took_ms,
+        tree_size: position.size,
+        root: STANDARD.encode(position.root),
+        head_age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        entries_replayed: facts.entries_replayed,
+        shown: facts.shown.map(|(_, report)| report),
+        witnesses: facts.witnesses,
+        findings: findings.iter().map(finding_report).collect(),
+        evidence: facts.convictions.iter().map(|conviction| conviction.path.clone()).collect(),
+        convictions: facts.convictions,
+    }
+}
+
+fn finding_report(finding: &Finding) -> FindingReport {
+    FindingReport { kind: finding.kind(), verdict: finding.verdict(), detail: finding.to_string() }
+}
+
+/// Whether the newest entry is as new as the configuration wants it.
+fn freshness(trust: &Trust, now: UnixMillis, last: Option<UnixMillis>) -> Option<Finding> {
+    let Some(last) = last else {
+        return Some(Finding::Empty);
+    };
+    let (behind, ahead) = (now.saturating_since(last), last.saturating_since(now));
+    let ms = |duration: core::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    if behind > trust.max_behind() {
+        return Some(Finding::Stale { age_ms: ms(behind), max_behind_ms: ms(trust.max_behind()) });
+    }
+    (ahead > trust.max_ahead())
+        .then(|| Finding::AheadOfClock { ahead_ms: ms(ahead), max_ahead_ms: ms(trust.max_ahead()) })
+}
+
+/// Whether nobody with a URL said anything, not even that there is nothing to say.
+fn witnesses_are_silent(witnesses: &[WitnessReport]) -> bool {
+    let mut asked = witnesses.iter().filter(|witness| witness.state != WitnessState::NoUrl).peekable();
+    asked.peek().is_some()
+        && asked.all(|witness| matches!(witness.state, WitnessState::Unreachable | WitnessState::Invalid))
+}
+
+/// Whether the log should have reached a head by now: had the head been its own, its newest entry would be as old.
+fn overdue(trust: &Trust, now: UnixMillis, known: &Known) -> Option<Finding> {
+    let waited = now.saturating_since(known.first_seen);
+    (waited > trust.max_behind()).then(|| Finding::Overdue {
+        source_of: known.source.clone(),
+        size: known.head.size(),
+        waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+/// Names as text.
+#[must_use]
+pub fn names(names: &[Name]) -> Vec<String> {
+    names.iter().map(Name::to_string).collect()
+}
+
+/// A root as text.
+#[must_use]
+pub fn root_text(head: &SignedHead) -> String {
+    STANDARD.encode(head.root())
+}

@@ -1,0 +1,239 @@
+//! The commands, put together from the parts.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::json;
+use thiserror::Error;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::{Notify, watch},
+};
+
+use crate::{
+    cli::{Follow, Init, print_line},
+    clock::{Clock, SystemClock},
+    data_dir::{self, DataError},
+    fetch::{AddressError, Http, LogSource, WitnessSource},
+    follow::{AuditError, Follower, SharedRecords},
+    http::{Metrics, Service},
+    records::{Records, RecordsError},
+    report::Report,
+    trust::{Trust, TrustError},
+    verdict::Verdict,
+};
+
+/// The longest policy or configuration file that is read; see [`keyglass_tlog::policy::MAX_POLICY_LEN`].
+const MAX_FILE: u64 = 32 * 1024 * 1024 + 1;
+/// The shortest pause between rounds, whatever wakes the auditor.
+const MIN_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why a command ended without a report.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The data directory.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// What is remembered.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    /// A round.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// A file cannot be read.
+    #[error("{}: {error}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// Policy and configuration.
+    #[error("configuration or policy: {0}")]
+    Trust(#[from] TrustError),
+    /// The log's URL.
+    #[error("--url: {0}")]
+    LogAddress(AddressError),
+    /// A witness's URL in the policy.
+    #[error("the URL of the witness {name}: {error}")]
+    WitnessAddress {
+        /// Its name in the policy.
+        name: String,
+        /// What is wrong.
+        error: AddressError,
+    },
+    /// The TLS library.
+    #[error("no HTTP client: {0}")]
+    Client(reqwest::Error),
+    /// The address cannot be listened on.
+    #[error("{address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// The operating system.
+    #[error("{0}")]
+    System(io::Error),
+}
+
+impl RunError {
+    /// The verdict that the process ends with.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::File { .. } | Self::Trust(_) | Self::LogAddress(_) | Self::WitnessAddress { .. } => {
+                Verdict::Usage
+            }
+            Self::Data(_)
+            | Self::Records(_)
+            | Self::Audit(_)
+            | Self::Client(_)
+            | Self::Listen { .. }
+            | Self::System(_) => Verdict::Failed,
+        }
+    }
+}
+
+/// `init`: prints the new auditor's vkey alone on one line, whether or not JSON is asked for: scripts take it as it is.
+///
+/// # Errors
+/// [`RunError`].
+pub fn init(options: Init) -> Result<(), RunError> {
+    let key = data_dir::create(&options.data, options.name)?;
+    print_line(&key.vkey().to_string());
+    Ok(())
+}
+
+/// `follow`: one round, or rounds until SIGTERM or SIGINT. Gives the verdict to exit with.
+///
+/// # Errors
+/// [`RunError`].
+pub async fn follow(options: Follow, json: bool) -> Result<Verdict, RunError> {
+    let configuration = read(&options.configuration)?;
+    let trust = Arc::new(Trust::new(&configuration, &read(&options.policy)?)?);
+    if !trust.asks_for_witnesses() {
+        tracing::warn!("the policy says `quorum none`: the log's heads are worth its own word alone");
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let http = Http::new(options.timeout).map_err(RunError::Client)?;
+    let log = LogSource::new(http.clone(), &options.url).map_err(RunError::LogAddress)?;
+    let source = |witness: &keyglass_tlog::policy::Witness| {
+        WitnessSource::new(http.clone(), witness, trust.origin())
+            .map_err(|error| RunError::WitnessAddress { name: witness.name().to_string(), error })
+    };
+    let witnesses = trust.policy().witnesses().iter().map(source).collect::<Result<Vec<_>, _>>()?;
+    let key = data_dir::open(&options.data)?;
+    let records = Records::open(&options.data, &key.vkey().to_string(), Arc::clone(&trust))?;
+    let records = SharedRecords::new(records);
+    let patience = if options.once { Duration::from_secs(3600) } else { Duration::from_secs(60) };
+    let patience = options.patience.unwrap_or(patience);
+    let follower =
+        Follower::new(Arc::clone(&trust), records.clone(), log, witnesses, Arc::clone(&clock), patience);
+
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::System)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::System)?;
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    if options.once {
+        return tokio::select! {
+            report = follower.round() => {
+                let report = report?;
+                show(&report, json);
+                Ok(report.verdict)
+            }
+            () = stop => Err(RunError::System(io::ErrorKind::Interrupted.into())),
+        };
+    }
+
+    let (publish, latest) = watch::channel(None);
+    let (metrics, wake) = (Arc::new(Metrics::default()), Arc::new(Notify::new()));
+    let service = Service::new(trust, records, clock, latest, Arc::clone(&metrics), Arc::clone(&wake));
+    let router = service.router(options.rate).into_make_service_with_connect_info::<SocketAddr>();
+    let serve = async {
+        let Some(address) = options.listen else {
+            return core::future::pending().await;
+        };
+        let listen = |error| RunError::Listen { address, error };
+        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        let bound = listener.local_addr().map_err(listen)?;
+        print_line(&json!({ "listening": format!("http://{bound}") }).to_string());
+        axum::serve(listener, router).await.map_err(listen)
+    };
+    let rounds = rounds(&follower, options.interval, json, &publish, &metrics, &wake);
+    tokio::select! {
+        // In this order, so that `listening` is the first line whatever the first round finds.
+        biased;
+        () = stop => Ok(Verdict::Ok),
+        served = serve => served.map(|()| Verdict::Ok),
+        ended = rounds => ended.map(|never| match never {}),
+    }
+}
+
+/// Round after round. Pauses vary, so that many auditors do not ask at the same time.
+async fn rounds(
+    follower: &Follower,
+    interval: Duration,
+    json: bool,
+    publish: &watch::Sender<Option<Arc<Report>>>,
+    metrics: &Metrics,
+    wake: &Notify,
+) -> Result<core::convert::Infallible, RunError> {
+    let mut last = None;
+    loop {
+        let report = Arc::new(follower.round().await?);
+        metrics.observe(&report);
+        if json || last != Some(report.verdict) {
+            show(&report, json);
+        }
+        last = Some(report.verdict);
+        publish.send_replace(Some(report));
+        let pause = interval.mul_f64(rand::random_range(0.5..1.5)).max(MIN_PAUSE);
+        tokio::time::sleep(MIN_PAUSE).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause.saturating_sub(MIN_PAUSE)) => {}
+            () = wake.notified() => {}
+        }
+    }
+}
+
+/// Shows a report: as a line of JSON on stdout, or in words on stderr.
+fn show(report: &Report, json: bool) {
+    if json {
+        match serde_json::to_string(report) {
+            Ok(line) => print_line(&line),
+            Err(error) => tracing::error!(%error, "the report has no JSON form"),
+        }
+        return;
+    }
+    let (verdict, size) = (report.verdict, report.tree_size);
+    if verdict == Verdict::Ok {
+        tracing::info!(%verdict, size, head_age_ms = report.head_age_ms, "{}", report.meaning);
+    } else {
+        tracing::warn!(%verdict, size, head_age_ms = report.head_age_ms, "{}", report.meaning);
+    }
+    for finding in &report.findings {
+        tracing::warn!(kind = finding.kind, "{}", finding.detail);
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, RunError> {
+    let read = || {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|error| RunError::File { path: path.to_owned(), error })
+}
