@@ -171,6 +171,19 @@ fn malformed_evidence_is_told_apart() {
     assert_eq!(Evidence::parse(with_hashes(66).as_bytes()), Err(EvidenceFormatError::BadHash));
 }
 
+/// The example of the specification, with the keys that it names.
+#[test]
+fn the_example_of_the_specification_convicts() {
+    let document = include_str!("../../../docs/evidence.md");
+    let mut blocks = document.split("```\n").skip(1).step_by(2);
+    let (example, policy) = (blocks.next().unwrap(), blocks.next().unwrap());
+    assert_eq!(example, inconsistent().to_string());
+    let policy = Policy::parse(policy.as_bytes()).unwrap();
+    let keys: Vec<&Vkey> = policy.log_keys(testkit::ORIGIN).collect();
+    let conviction = Evidence::parse(example.as_bytes()).unwrap().verify(&keys, Some(&policy)).unwrap();
+    assert_eq!(conviction.faulty_witnesses(), [Name::from("w1")]);
+}
+
 proptest! {
     #[test]
     fn a_changed_byte_convicts_nobody_else(which in 0usize..3, at: usize, bit in 0u32..8) {

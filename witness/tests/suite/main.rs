@@ -12,6 +12,7 @@ mod crash;
 mod decide;
 mod http;
 mod log;
+mod lying;
 mod process;
 mod race;
 mod stores;
