@@ -11,7 +11,10 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
-use keyglass_keytrans::wire::SearchRequest;
+use keyglass_keytrans::{
+    client::{StateUpdate, VerifiedHead},
+    wire::SearchRequest,
+};
 use keyglass_tlog::{
     Digest,
     checkpoint::Checkpoint,
@@ -22,20 +25,24 @@ use keyglass_tlog::{
 };
 
 use super::{context::Context, outcome::Failure};
-use crate::{http::Request, proven::Search, verdict::Verdict};
+use crate::{http::Request, verdict::Verdict};
 
 /// The bytes of a full tile.
 const FULL_TILE: usize = 256 * 32;
 
 impl Context {
-    /// Finds out why the answer to `request` failed with `cause`, and says so.
-    pub(super) async fn reconcile(&self, request: &SearchRequest, cause: Failure) -> Failure {
+    /// Finds out why the answer to `question` failed with `cause`, and says so.
+    pub(super) async fn reconcile(&self, question: &Question<'_>, cause: Failure) -> Failure {
         // Without a retained head there is nothing to contradict.
         let Some(ours) = self.retained_note() else {
             return cause;
         };
-        let theirs = match self.ask_in_quarantine(request).await {
-            Ok(search) => match shown_note(&self.origin, &search) {
+        let shown = match question {
+            Question::Search(request) => self.search_in_quarantine(request).await,
+            Question::OwnerInit(label) => self.owner_init_in_quarantine(label).await,
+        };
+        let theirs = match shown {
+            Ok(shown) => match shown_note(&self.origin, &shown) {
                 Some(note) => note,
                 None => return cause,
             },
@@ -157,10 +164,24 @@ enum Comparison {
     Unknown(String),
 }
 
-/// The head that a search was answered under, as a note.
-fn shown_note(origin: &str, search: &Search) -> Option<SignedNote> {
-    let checkpoint = Checkpoint::new(origin, search.head.tree_size(), *search.head.root()).ok()?;
-    let lines = note::parse_signature_lines(&search.update.tree.tree_head.signature).ok()?;
+/// What is asked again in quarantine.
+pub(super) enum Question<'a> {
+    /// A search.
+    Search(&'a SearchRequest),
+    /// To begin owning a label.
+    OwnerInit(&'a [u8]),
+}
+
+/// A head that the log has signed, which nobody else need have seen.
+pub(super) struct ShownHead {
+    pub(super) head: VerifiedHead,
+    pub(super) update: StateUpdate,
+}
+
+/// The head as a note.
+fn shown_note(origin: &str, shown: &ShownHead) -> Option<SignedNote> {
+    let checkpoint = Checkpoint::new(origin, shown.head.tree_size(), *shown.head.root()).ok()?;
+    let lines = note::parse_signature_lines(&shown.update.tree.tree_head.signature).ok()?;
     SignedNote::new(&checkpoint.text(), lines).ok()
 }
 

@@ -8,15 +8,21 @@ use keyglass_account::{
 };
 use keyglass_crypto::dh::DhSecretKey;
 use keyglass_keytrans::{
-    algorithms::OwnerKnowledge,
-    client::{LabelState, StateUpdate, UserState, decode_update_responses},
-    wire::{UpdateRequest, UpdateResponse, Wire as _},
+    client::{StateUpdate, UserState, VerifiedHead, decode_update_responses},
+    ibst,
+    wire::{OwnerInitRequest, UpdateRequest, UpdateResponse, Wire as _},
+};
+use keyglass_tlog::{
+    checkpoint::Checkpoint,
+    note::{MAX_NOTE_LEN, SignedNote},
 };
 
 use super::{
     context::{Context, now},
     outcome::{Failure, Outcome},
     random,
+    reconcile::{Question, ShownHead},
+    search::may_be_a_fork,
 };
 use crate::{
     http::{OCTETS, Request},
@@ -117,11 +123,11 @@ fn create(origin: &str, name: &str, devices: u32) -> Result<OwnAccount, Failure>
 /// Has the log store the record, and verifies that it did. Gives the version.
 async fn publish(context: &mut Context, account: &OwnAccount) -> Result<u32, Failure> {
     let name = account.label.as_bytes();
-    let mut state = owning(&context.state, name);
-    let values = vec![account.record.clone()];
-    let request = context.verifier.update_request(&state, name, values);
-    let mut request =
-        request.ok_or_else(|| Failure::new(Verdict::Failed, "not_owned", "the label is not owned"))?;
+    let (mut state, existing) = own(context, name).await?;
+    if existing.is_some() {
+        return recognise(context, account).await;
+    }
+    let mut request = update_request(context, &state, name, vec![account.record.clone()])?;
     let body = request.encode().map_err(|error| Failure::new(Verdict::Failed, "encoding", error))?;
     let answer = context.server.send(MAX_UPDATE_RESPONSE, Request::post("v1/update", OCTETS, body)).await?;
     let responses = decode_update_responses(&answer, context.verifier.response_context())
@@ -130,34 +136,91 @@ async fn publish(context: &mut Context, account: &OwnAccount) -> Result<u32, Fai
         let (update, versions) = verify(context, &state, &request, &response)?;
         // Versions of one's own making are those whose value is the record, whichever run of this command sent it.
         let is_mine = |value: &Option<Vec<u8>>| value.as_ref() == Some(&account.record);
-        let mine = versions.iter().find(|(_, value)| is_mine(value)).map(|(version, _)| *version);
-        match mine {
-            Some(version) => {
-                context.retain(update)?;
-                return Ok(version);
-            }
-            None => {
-                // The label is somebody else's: what was learned of the log is kept, and of the label nothing.
-                context.retain(StateUpdate { label: None, ..update.clone() })?;
-                if versions.iter().any(|(version, _)| *version == 0) {
-                    let message = format!("{} already belongs to another account", account.label);
-                    return Err(Failure::new(Verdict::Taken, "taken", message));
-                }
-                state.apply(update);
-                request = next(context, &state, &request)?;
-            }
+        if let Some((version, _)) = versions.iter().find(|(_, value)| is_mine(value)) {
+            context.retain(update)?;
+            return Ok(*version);
         }
+        // The versions are somebody else's: what was learned of the log is kept, and of the label nothing.
+        context.retain(StateUpdate { label: None, ..update.clone() })?;
+        if versions.iter().any(|(version, _)| *version == 0) {
+            return Err(taken(account));
+        }
+        state.apply(update);
+        let values = request.values.iter().map(|value| value.value.clone()).collect();
+        request = update_request(context, &state, name, values)?;
     }
     Err(Failure::new(Verdict::Invalid, "not_stored", "the log's answer does not contain the record"))
 }
 
-/// The state of somebody who owns `name` and knows of no version of it.
-fn owning(state: &UserState, name: &[u8]) -> UserState {
-    let mut state = state.clone();
-    let knowledge = OwnerKnowledge { start: 0, version_at_start: None, later_versions: Vec::new() };
-    let label: &mut LabelState = state.labels.entry(name.to_vec()).or_default();
-    label.owner.get_or_insert(knowledge);
-    state
+/// Begins to own the label, which proves where it stands: the state to update it from, and its greatest version there.
+async fn own(context: &mut Context, name: &[u8]) -> Result<(UserState, Option<u32>), Failure> {
+    let start = context.starting_position().await;
+    let mut state = context.state.clone();
+    let request = context.verifier.owner_init_request(&state, name, start);
+    let answer = context.ask_owner_init(&request).await?;
+    let verified = match context.verifier.verify_owner_init(&state, &request, &answer, now()) {
+        Ok(verified) => verified,
+        Err(error) if may_be_a_fork(&error) => {
+            return Err(context.reconcile(&Question::OwnerInit(name), error.into()).await);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    require_witnesses(context, &verified.head)?;
+    context.retain(StateUpdate { label: None, ..verified.update.clone() })?;
+    state.apply(verified.update);
+    Ok((state, verified.result.version))
+}
+
+/// The label has versions. It may be that an earlier run of this command made the first of them.
+async fn recognise(context: &mut Context, account: &OwnAccount) -> Result<u32, Failure> {
+    let found = context.search(account.label.as_bytes(), Some(0)).await?;
+    if found.value.bytes() == account.record { Ok(0) } else { Err(taken(account)) }
+}
+
+fn taken(account: &OwnAccount) -> Failure {
+    let message = format!("{} already belongs to another account", account.label);
+    Failure::new(Verdict::Taken, "taken", message)
+}
+
+fn update_request(
+    context: &Context,
+    state: &UserState,
+    name: &[u8],
+    values: Vec<Vec<u8>>,
+) -> Result<UpdateRequest, Failure> {
+    let request = context.verifier.update_request(state, name, values);
+    request.ok_or_else(|| Failure::new(Verdict::Failed, "not_owned", "the label is not owned"))
+}
+
+impl Context {
+    /// A distinguished log entry to begin owning from: the root of the implicit search tree, which every log entry lies
+    /// below and which is always distinguished. The log's word for its size is good enough to choose by.
+    async fn starting_position(&self) -> u64 {
+        let size = match self.state.last() {
+            Some(size) => Some(size),
+            None => self.server.send(MAX_NOTE_LEN, Request::get("checkpoint")).await.ok().and_then(|note| {
+                let note = SignedNote::parse(&note).ok()?;
+                Some(Checkpoint::from_note(&note).ok()?.tree_size())
+            }),
+        };
+        size.filter(|size| *size > 0).map_or(0, ibst::root)
+    }
+
+    async fn ask_owner_init(&self, request: &OwnerInitRequest) -> Result<Vec<u8>, Failure> {
+        let body = request.encode().map_err(|error| Failure::new(Verdict::Failed, "encoding", error))?;
+        Ok(self.server.send(MAX_UPDATE_RESPONSE, Request::post("v1/owner-init", OCTETS, body)).await?)
+    }
+
+    /// Begins to own a label without saying what is retained, and verifies the answer without asking for witnesses: the
+    /// head that the log now shows, to be compared and never used.
+    pub(super) async fn owner_init_in_quarantine(&self, name: &[u8]) -> Result<ShownHead, Failure> {
+        let nothing = UserState::default();
+        // The first entry is distinguished in every log, and this one's size is just what is not known.
+        let request = self.quarantine.owner_init_request(&nothing, name, 0);
+        let answer = self.ask_owner_init(&request).await?;
+        let verified = self.quarantine.verify_owner_init(&nothing, &request, &answer, now())?;
+        Ok(ShownHead { head: verified.head, update: verified.update })
+    }
 }
 
 type Versions = Vec<(u32, Option<Vec<u8>>)>;
@@ -169,20 +232,15 @@ fn verify(
     response: &UpdateResponse,
 ) -> Result<(StateUpdate, Versions), Failure> {
     let verified = context.verifier.verify_update(state, request, response, now())?;
-    if matches!(verified.head, keyglass_keytrans::client::VerifiedHead::Witnessed(_))
-        || context.trust_without_witnesses
-    {
-        return Ok((verified.update, verified.result.versions));
+    require_witnesses(context, &verified.head)?;
+    Ok((verified.update, verified.result.versions))
+}
+
+fn require_witnesses(context: &Context, head: &VerifiedHead) -> Result<(), Failure> {
+    if matches!(head, VerifiedHead::Witnessed(_)) || context.trust_without_witnesses {
+        return Ok(());
     }
     let message = "the policy requires no witness, so that nobody but the log vouches for this head; \
                    --trust-without-witnesses goes on all the same";
     Err(Failure::new(Verdict::Unwitnessed, "no_quorum_required", message))
-}
-
-fn next(context: &Context, state: &UserState, request: &UpdateRequest) -> Result<UpdateRequest, Failure> {
-    let values = request.values.iter().map(|value| value.value.clone()).collect();
-    context
-        .verifier
-        .update_request(state, &request.label, values)
-        .ok_or_else(|| Failure::new(Verdict::Failed, "not_owned", "the label is not owned"))
 }

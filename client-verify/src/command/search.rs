@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use keyglass_account::problem::Problem;
 use keyglass_keytrans::{
     algorithms::Violation,
-    client::{HeadError, UserState, VerifiedHead, Verifier, VerifyError},
+    client::{HeadError, UserState, VerifiedHead, VerifyError},
     wire::{SearchRequest, Wire as _},
 };
 use keyglass_tlog::witnessed::JudgeError;
@@ -13,6 +13,7 @@ use keyglass_tlog::witnessed::JudgeError;
 use super::{
     context::{Context, now},
     outcome::Failure,
+    reconcile::{Question, ShownHead},
 };
 use crate::{
     http::{HttpError, OCTETS, Request},
@@ -56,7 +57,7 @@ impl Context {
         let Search { value, head, watch_pending, update } = match verified {
             Ok(search) => search,
             Err(error) if may_be_a_fork(&error) => {
-                return Err(self.reconcile(&request, error.into()).await);
+                return Err(self.reconcile(&Question::Search(&request), error.into()).await);
             }
             Err(error) => return Err(error.into()),
         };
@@ -113,18 +114,19 @@ impl Context {
             ),
             Some(Problem::LastBeyondTree) => {
                 let message = "the log says that its tree is smaller than it was";
-                self.reconcile(request, Failure::new(Verdict::Unreconciled, "tree_shrank", message)).await
+                let failure = Failure::new(Verdict::Unreconciled, "tree_shrank", message);
+                self.reconcile(&Question::Search(request), failure).await
             }
             _ => error.into(),
         }
     }
 
-    /// Asks the same without saying what is retained, and verifies the answer without asking for witnesses: the head that
-    /// the log now shows, to be compared and never used.
+    /// Searches without saying what is retained, and verifies the answer without asking for witnesses: the head that the
+    /// log now shows, to be compared and never used.
     ///
     /// # Errors
     /// Why there is no such head.
-    pub(super) async fn ask_in_quarantine(&self, request: &SearchRequest) -> Result<Search, Failure> {
+    pub(super) async fn search_in_quarantine(&self, request: &SearchRequest) -> Result<ShownHead, Failure> {
         let nothing = UserState::default();
         let request = SearchRequest { last: None, ..request.clone() };
         let response = match self.ask(&request).await {
@@ -132,8 +134,8 @@ impl Context {
             Err(SearchError::Request(error)) => return Err(error.into()),
             Err(SearchError::Http(error)) => return Err(error.into()),
         };
-        let verifier: &Verifier = &self.quarantine;
-        Ok(proven::search(verifier, &nothing, &request, &response, now())?)
+        let search = proven::search(&self.quarantine, &nothing, &request, &response, now())?;
+        Ok(ShownHead { head: search.head, update: search.update })
     }
 }
 
@@ -145,7 +147,7 @@ enum SearchError {
 
 /// Whether an answer that does not verify may be one of another history than the retained one. What is merely too old, not
 /// witnessed or not decodable is not.
-fn may_be_a_fork(error: &VerifyError) -> bool {
+pub(super) fn may_be_a_fork(error: &VerifyError) -> bool {
     match error {
         VerifyError::Head(
             HeadError::TooFarAhead(_)

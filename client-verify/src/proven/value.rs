@@ -28,6 +28,12 @@ impl ProvenValue {
         self.version
     }
 
+    /// The value's bytes. As an account's record they are good only through [`prove`](super::prove).
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.value
+    }
+
     /// The head that it was proven under.
     #[must_use]
     pub fn head(&self) -> &VerifiedHead {

@@ -1,0 +1,278 @@
+//! A log in memory, answering with the prover of the draft's algorithms: honest in its proofs, whatever it is told to
+//! put into itself.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    convert::Infallible,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use keyglass_crypto::{
+    hash::Digest,
+    sign::SigningKey,
+    vrf::{VrfOutput, VrfProof, VrfSecretKey},
+};
+use keyglass_keytrans::{
+    config::{CipherSuite, Configuration, ModeFields},
+    log_hash::LogHash,
+    log_tree::{Appender, NodeId},
+    prefix_tree::{self, Page, PageKey, PageSource, TreeRoot},
+    prover::{OpenedVersion, ProverData, ServedHead},
+    wire::{
+        CommitmentValue, LogEntry, PrefixLeaf, PrefixProof, TreeHead, UpdateSuffix, UpdateValue, VrfInput,
+        Wire,
+    },
+};
+use keyglass_tlog::{
+    checkpoint::Checkpoint,
+    cosignature::Cosigner,
+    note::{KeyName, NoteSigner},
+    rfc6962,
+    tile::{Content, Tile, encode_tile},
+    time::UnixSeconds,
+};
+
+pub const WITNESSES: [&str; 3] = ["w1", "w2", "w3"];
+
+/// Milliseconds since the Unix epoch.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
+#[derive(Clone)]
+struct Version {
+    position: u64,
+    opening: [u8; 16],
+    value: Vec<u8>,
+}
+
+#[derive(Clone, Default)]
+struct Pages(BTreeMap<PageKey, Page>);
+
+impl PageSource for Pages {
+    type Error = Infallible;
+
+    fn pages(&self, keys: &[PageKey]) -> Result<Vec<Page>, Infallible> {
+        Ok(keys.iter().map(|key| self.0[key].clone()).collect())
+    }
+}
+
+#[derive(Clone)]
+pub struct TestLog {
+    entries: Vec<(u64, TreeRoot)>,
+    pages: Pages,
+    labels: BTreeMap<Vec<u8>, Vec<Version>>,
+    /// The witnesses that cosign, by their numbers.
+    pub cosigning: Vec<usize>,
+    /// What is added to the clock for new entries.
+    skew: i64,
+}
+
+impl TestLog {
+    /// A log with one entry.
+    pub fn new() -> Self {
+        Self::with_skew(0)
+    }
+
+    /// A log with one entry, whose clock is off by so many milliseconds.
+    pub fn with_skew(skew: i64) -> Self {
+        let mut log = Self {
+            entries: Vec::new(),
+            pages: Pages::default(),
+            labels: BTreeMap::new(),
+            cosigning: vec![0, 1, 2],
+            skew,
+        };
+        log.append(&[]);
+        log
+    }
+
+    fn vrf() -> VrfSecretKey {
+        VrfSecretKey::from_seed(&[2; 32])
+    }
+
+    pub fn configuration() -> Configuration {
+        let mut config = Configuration {
+            ciphersuite: CipherSuite::Tlog.number(),
+            signature_public_key: Vec::new(),
+            vrf_public_key: Self::vrf().public_key().to_bytes().to_vec(),
+            mode: ModeFields::ContactMonitoring,
+            max_ahead: 10_000,
+            max_behind: 600_000,
+            reasonable_monitoring_window: 86_400_000,
+            maximum_lifetime: None,
+        };
+        let origin = config.origin("log.example").unwrap();
+        config.signature_public_key = signer(&origin).vkey().to_string().into_bytes();
+        config
+    }
+
+    pub fn origin() -> String {
+        Self::configuration().origin("log.example").unwrap()
+    }
+
+    pub fn vkey() -> String {
+        signer(&Self::origin()).vkey().to_string()
+    }
+
+    /// A policy in which two of the three witnesses suffice.
+    pub fn policy() -> String {
+        let lines: Vec<String> =
+            (0..3).map(|n| format!("witness {} {}", WITNESSES[n], witness(n).vkey())).collect();
+        format!("log {}\n{}\ngroup all 2 w1 w2 w3\nquorum all\n", Self::vkey(), lines.join("\n"))
+    }
+
+    pub fn size(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    pub fn greatest(&self, label: &[u8]) -> Option<u32> {
+        self.labels.get(label).map(|versions| versions.len() as u32 - 1)
+    }
+
+    pub fn value(&self, label: &[u8], version: u32) -> &[u8] {
+        &self.labels[label][version as usize].value
+    }
+
+    /// Adds a log entry with one more version of each label.
+    pub fn append(&mut self, updates: &[(&[u8], Vec<u8>)]) {
+        let position = self.size();
+        let mut leaves = Vec::new();
+        for (label, value) in updates {
+            let versions = self.labels.entry(label.to_vec()).or_default();
+            let version = versions.len() as u32;
+            versions.push(Version { position, opening: [version as u8; 16], value: value.clone() });
+            let (vrf_output, _) = self.search_key(label, version).unwrap();
+            leaves.push(PrefixLeaf { vrf_output, commitment: self.commitment(label, version).unwrap() });
+        }
+        leaves.sort_by_key(|leaf| leaf.vrf_output);
+        let root = self.entries.last().map_or(TreeRoot::EMPTY, |(_, root)| *root);
+        let next = prefix_tree::insert(&self.pages, &root, position, &leaves).unwrap();
+        self.pages.0.extend(next.pages);
+        let timestamp = now().saturating_add_signed(self.skew);
+        self.entries.push((timestamp, next.root));
+    }
+
+    fn nodes(&self) -> (HashMap<NodeId, Digest>, Digest) {
+        let mut nodes = HashMap::new();
+        let mut appender = Appender::new(LogHash::Rfc6962);
+        for (timestamp, root) in &self.entries {
+            nodes.extend(appender.append(LogHash::Rfc6962.leaf(*timestamp, root.value())));
+        }
+        (nodes, appender.root().unwrap())
+    }
+
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint::new(&Self::origin(), self.size(), self.nodes().1).unwrap()
+    }
+
+    /// The signature lines of the head.
+    pub fn lines(&self) -> String {
+        let checkpoint = self.checkpoint();
+        let mut lines = format!("{}\n", signer(&Self::origin()).sign(&checkpoint.text()));
+        for &n in &self.cosigning {
+            let time = UnixSeconds(now() / 1000);
+            lines.push_str(&format!("{}\n", witness(n).cosign(&checkpoint, time).unwrap()));
+        }
+        lines
+    }
+
+    /// The head as a note.
+    pub fn note(&self) -> String {
+        format!("{}\n{}", self.checkpoint().text(), self.lines())
+    }
+
+    pub fn head(&self) -> ServedHead {
+        let config = Self::configuration();
+        ServedHead {
+            tree_head: TreeHead { tree_size: self.size(), signature: self.lines().into_bytes() },
+            auditor_tree_head: None,
+            suite: CipherSuite::Tlog,
+            monitoring_window: config.reasonable_monitoring_window,
+            maximum_lifetime: None,
+        }
+    }
+
+    /// A tile of hashes, if the log has it.
+    pub fn tile(&self, path: &str) -> Option<Vec<u8>> {
+        let tile: Tile = path.parse().ok()?;
+        let Content::Hashes { level } = tile.content() else { return None };
+        if !tile.fits(self.size()) {
+            return None;
+        }
+        let per_hash = 256_usize.pow(level.into());
+        let first = tile.index() as usize * 256 * per_hash;
+        let entries = &self.entries[first..first + usize::from(tile.width()) * per_hash];
+        let hashes: Vec<Digest> = entries
+            .chunks(per_hash)
+            .map(|entries| {
+                let mut tree = rfc6962::CompactTree::new();
+                for (timestamp, root) in entries {
+                    let entry = [timestamp.to_be_bytes().as_slice(), root.value()].concat();
+                    tree.append(rfc6962::leaf_hash(&entry)).unwrap();
+                }
+                tree.root()
+            })
+            .collect();
+        Some(encode_tile(&hashes))
+    }
+}
+
+fn signer(origin: &str) -> NoteSigner {
+    NoteSigner::new(KeyName::new(origin).unwrap(), SigningKey::from_seed(&[1; 32]))
+}
+
+fn witness(n: usize) -> Cosigner {
+    let name = KeyName::new(&format!("{}.example", WITNESSES[n])).unwrap();
+    Cosigner::new(name, SigningKey::from_seed(&[100 + n as u8; 32]))
+}
+
+impl ProverData for TestLog {
+    type Error = Infallible;
+
+    fn log_entries(&self, positions: &[u64]) -> Result<Vec<LogEntry>, Infallible> {
+        let entry = |&position: &u64| {
+            let (timestamp, root) = &self.entries[position as usize];
+            LogEntry { timestamp: *timestamp, prefix_tree: *root.value() }
+        };
+        Ok(positions.iter().map(entry).collect())
+    }
+
+    fn log_nodes(&self, nodes: &[NodeId]) -> Result<Vec<Digest>, Infallible> {
+        let (values, _) = self.nodes();
+        Ok(nodes.iter().map(|node| values[node]).collect())
+    }
+
+    fn prefix_proof(&self, position: u64, keys: &[VrfOutput]) -> Result<PrefixProof, Infallible> {
+        Ok(prefix_tree::prove(&self.pages, &self.entries[position as usize].1, keys).unwrap())
+    }
+
+    fn greatest_below(&self, label: &[u8], size: u64) -> Result<Option<u32>, Infallible> {
+        let created = |versions: &Vec<Version>| versions.iter().filter(|v| v.position < size).count();
+        Ok(self.labels.get(label).map_or(0, created).checked_sub(1).map(|greatest| greatest as u32))
+    }
+
+    fn position_of(&self, label: &[u8], version: u32) -> Result<u64, Infallible> {
+        Ok(self.labels[label][version as usize].position)
+    }
+
+    fn search_key(&self, label: &[u8], version: u32) -> Result<(VrfOutput, VrfProof), Infallible> {
+        let input = VrfInput { label: label.to_vec(), version }.encode().unwrap();
+        let (proof, output) = Self::vrf().prove(&input);
+        Ok((output, proof))
+    }
+
+    fn commitment(&self, label: &[u8], version: u32) -> Result<Digest, Infallible> {
+        let Version { opening, value, .. } = &self.labels[label][version as usize];
+        let update = UpdateValue { value: value.clone(), suffix: UpdateSuffix::default() };
+        Ok(CommitmentValue { opening: *opening, label: label.to_vec(), version, update }
+            .commitment()
+            .unwrap())
+    }
+
+    fn opened(&self, label: &[u8], version: u32) -> Result<Option<OpenedVersion>, Infallible> {
+        let Version { opening, value, .. } = &self.labels[label][version as usize];
+        let update = UpdateValue { value: value.clone(), suffix: UpdateSuffix::default() };
+        Ok(Some(OpenedVersion { opening: *opening, update }))
+    }
+}
