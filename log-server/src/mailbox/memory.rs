@@ -45,7 +45,12 @@ impl MailboxStore for MemoryMailbox {
         len.ok_or(StoreError::Corrupt("a message is missing"))
     }
 
-    fn oldest(&self, device: &DeviceName, limit: usize, bytes: usize) -> Result<Vec<StoredMessage>, StoreError> {
+    fn oldest(
+        &self,
+        device: &DeviceName,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<StoredMessage>, StoreError> {
         let mailboxes = self.mailboxes();
         let Some(mailbox) = mailboxes.get(device) else { return Ok(Vec::new()) };
         let mut taken = Vec::new();

@@ -123,14 +123,15 @@ impl Service {
     /// # Errors
     /// [`StoreError`].
     pub fn read(&self, device: &DeviceName) -> Result<(Vec<StoredMessage>, bool), StoreError> {
-        let mut messages = self.store.oldest(device, MAX_MESSAGES.saturating_add(1), self.settings.max_answer_bytes)?;
+        let waiting = self.store.queue(device)?.messages;
+        let mut messages = self.store.oldest(device, MAX_MESSAGES, self.settings.max_answer_bytes)?;
         let mut bytes = 0_usize;
-        let fit = messages.iter().take(MAX_MESSAGES).take_while(|message| {
+        let fit = messages.iter().take_while(|message| {
             bytes = bytes.saturating_add(message.body.len());
             bytes <= self.settings.max_answer_bytes
         });
         let fit = fit.count().max(1).min(messages.len());
-        let more = messages.len() > fit;
+        let more = usize::try_from(waiting).is_ok_and(|waiting| waiting > fit);
         messages.truncate(fit);
         Ok((messages, more))
     }

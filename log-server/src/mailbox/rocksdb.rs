@@ -111,12 +111,19 @@ impl MailboxStore for RocksMailbox {
     }
 
     fn body_len(&self, device: &DeviceName, sequence: u64) -> Result<u64, StoreError> {
-        let found = self.db.get_pinned_cf(self.family(MESSAGES)?, by_sequence(device, sequence)).map_err(failed)?;
-        let len = found.and_then(|bytes| bytes.len().checked_sub(HEAD)).and_then(|len| u64::try_from(len).ok());
+        let found =
+            self.db.get_pinned_cf(self.family(MESSAGES)?, by_sequence(device, sequence)).map_err(failed)?;
+        let len =
+            found.and_then(|bytes| bytes.len().checked_sub(HEAD)).and_then(|len| u64::try_from(len).ok());
         len.ok_or(StoreError::Corrupt("a message is missing"))
     }
 
-    fn oldest(&self, device: &DeviceName, limit: usize, bytes: usize) -> Result<Vec<StoredMessage>, StoreError> {
+    fn oldest(
+        &self,
+        device: &DeviceName,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<StoredMessage>, StoreError> {
         let prefix = device.to_key();
         let start = IteratorMode::From(&prefix, Direction::Forward);
         let mut taken = Vec::new();

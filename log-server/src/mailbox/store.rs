@@ -64,7 +64,12 @@ pub trait MailboxStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    fn oldest(&self, device: &DeviceName, limit: usize, bytes: usize) -> Result<Vec<StoredMessage>, StoreError>;
+    fn oldest(
+        &self,
+        device: &DeviceName,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<StoredMessage>, StoreError>;
 
     /// Adds a message and replaces the queue.
     ///

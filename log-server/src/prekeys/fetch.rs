@@ -1,6 +1,6 @@
 //! Handing out bundles.
 
-use std::sync::atomic::Ordering;
+use std::sync::{PoisonError, atomic::Ordering};
 
 use keyglass_account::{
     prekey::{OneTimeEntry, PreKeyBundle, SignedPreKey},
@@ -47,6 +47,7 @@ impl Service {
             return Err(FetchError::UnknownDevice);
         }
         let request = RequestKey::new(requester, target, request_id);
+        let _not_pruning = self.pruning.read().unwrap_or_else(PoisonError::into_inner);
         let _one_at_a_time = self.stripes.lock(target);
         let now = self.now();
         if let Some(answer) = self.store.answer(&request)?.filter(|answer| answer.expires > now) {

@@ -10,7 +10,8 @@ use axum::{
 };
 use keyglass_account::{
     api::{
-        BUNDLES, Base64, BundleResult, Bundles, FetchBundles, MAX_BODY, MAX_UPLOAD_BODY, PREKEYS, Target, TargetBundle,
+        BUNDLES, Base64, BundleResult, Bundles, FetchBundles, MAX_BODY, MAX_UPLOAD_BODY, PREKEYS, Target,
+        TargetBundle,
     },
     problem::{Problem, ProblemDetails},
 };
@@ -86,7 +87,8 @@ impl Endpoints {
     ) -> Result<BundleResult, ProblemDetails> {
         let details = |failure: Failure| failure.problem().details(failure.detail().map(str::to_owned));
         let name = DeviceName { label: target.label.as_bytes().to_owned(), device: target.device };
-        let bundle = self.prekeys.fetch(requester, &name, request_id).map_err(|error| details(error.into()))?;
+        let bundle =
+            self.prekeys.fetch(requester, &name, request_id).map_err(|error| details(error.into()))?;
         let encoded = Base64::new(bundle.encode()).map_err(|_| details(Problem::Internal.into()))?;
         Ok(BundleResult::Bundle(encoded))
     }
@@ -98,9 +100,9 @@ impl From<UploadError> for Failure {
             UploadError::PreKey(error) => (*error).into(),
             UploadError::Lifetime => Problem::PreKeyLifetime,
             UploadError::NoSignedPreKey => Problem::NoSignedPreKey,
-            UploadError::SignedPreKeyIdReused { .. } | UploadError::BatchReused(_) | UploadError::IdReused(_) => {
-                Problem::PreKeyIdReused
-            }
+            UploadError::SignedPreKeyIdReused { .. }
+            | UploadError::BatchReused(_)
+            | UploadError::IdReused(_) => Problem::PreKeyIdReused,
             UploadError::FloorLowered { .. } => Problem::FloorLowered,
             UploadError::BelowFloor { .. } => Problem::BelowFloor,
             UploadError::PoolFull => Problem::PoolFull,

@@ -7,7 +7,7 @@
 //! The server never vouches for a prekey: everything handed out is signed by a device that a published record names.
 
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -94,6 +94,8 @@ pub struct Service {
     quotas: Quotas,
     /// Held, for a device, from reading its pool to having written it.
     stripes: Stripes,
+    /// Held for reading while a bundle is made, for writing while things are deleted.
+    pruning: RwLock<()>,
     counts: Counters,
 }
 
@@ -123,7 +125,17 @@ impl Service {
         settings: Settings,
     ) -> Self {
         let quotas = Quotas::new(&settings);
-        Self { origin, store, accounts, clock, settings, quotas, stripes: Stripes::default(), counts: Counters::default() }
+        Self {
+            origin,
+            store,
+            accounts,
+            clock,
+            settings,
+            quotas,
+            stripes: Stripes::default(),
+            pruning: RwLock::default(),
+            counts: Counters::default(),
+        }
     }
 
     /// What was handed out and refused.

@@ -1,13 +1,19 @@
 //! Deleting what nobody needs any more.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use keyglass_tlog::time::UnixMillis;
 
-use super::{Service, store::Write};
+use super::{
+    Service,
+    store::{Expiring, Write},
+};
 use crate::store::StoreError;
 
-/// How long things stay after their time: a request that began before it may still be using them.
+/// How long things stay after their time, since clocks are sometimes set back a little.
 const GRACE_MS: u64 = 60_000;
 /// Things deleted in one commit.
 const STEP: usize = 1000;
@@ -19,16 +25,32 @@ impl Service {
     /// [`StoreError`].
     pub fn prune(&self) -> Result<usize, StoreError> {
         let until = UnixMillis(self.now().0.saturating_sub(GRACE_MS));
+        // A request that is being answered may be replacing an answer that is due.
+        let _alone = self.pruning.write().unwrap_or_else(PoisonError::into_inner);
         let due = self.store.due(until, STEP)?;
         let count = due.len();
+        let mut writes = Vec::with_capacity(count.saturating_mul(2));
+        for (time, what) in due {
+            if !self.is_newer(&what, until)? {
+                writes.push(Write::Delete(what.clone()));
+            }
+            writes.push(Write::Unschedule(time, what));
+        }
         if count > 0 {
-            let writes: Vec<Write> = due
-                .into_iter()
-                .flat_map(|(time, what)| [Write::Delete(what.clone()), Write::Unschedule(time, what)])
-                .collect();
             self.store.commit(&writes)?;
         }
         Ok(count)
+    }
+
+    /// Whether the note is about an answer that expired, and another has taken its place since: a request id may be used
+    /// again after its time.
+    fn is_newer(&self, what: &Expiring, until: UnixMillis) -> Result<bool, StoreError> {
+        match what {
+            Expiring::Answer(request) => {
+                Ok(self.store.answer(request)?.is_some_and(|answer| answer.expires > until))
+            }
+            Expiring::SignedPreKey(..) | Expiring::Batch(..) => Ok(false),
+        }
     }
 }
 

@@ -160,8 +160,12 @@ impl PreKeyStore for RocksPreKeys {
                 Write::Answer(request, answer) => out.put_cf(answers, request.0, encode_answer(answer)),
                 Write::Schedule(time, what) => out.put_cf(notes, encode_note(*time, what), []),
                 Write::Unschedule(time, what) => out.delete_cf(notes, encode_note(*time, what)),
-                Write::Delete(Expiring::SignedPreKey(device, id)) => out.delete_cf(signed, numbered(device, *id)),
-                Write::Delete(Expiring::Batch(device, batch)) => out.delete_cf(batches, numbered(device, *batch)),
+                Write::Delete(Expiring::SignedPreKey(device, id)) => {
+                    out.delete_cf(signed, numbered(device, *id))
+                }
+                Write::Delete(Expiring::Batch(device, batch)) => {
+                    out.delete_cf(batches, numbered(device, *batch))
+                }
                 Write::Delete(Expiring::Answer(request)) => out.delete_cf(answers, request.0),
             }
         }

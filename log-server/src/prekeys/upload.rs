@@ -115,7 +115,12 @@ impl Service {
     }
 
     /// Decodes and verifies everything that needs no pool.
-    fn check(&self, caller: &Caller, upload: &UploadPreKeys, now: UnixMillis) -> Result<Checked, UploadError> {
+    fn check(
+        &self,
+        caller: &Caller,
+        upload: &UploadPreKeys,
+        now: UnixMillis,
+    ) -> Result<Checked, UploadError> {
         let latest = now.saturating_add(self.settings.max_lifetime);
         let label = &caller.name.label;
         let signed_prekey = match &upload.signed_prekey {

@@ -35,7 +35,9 @@ pub enum KeyError {
         mode: u32,
     },
     /// The file is not the hex of 32 bytes.
-    #[error("{0} is not a key file of a log-server; without it a new one is made, and clients ask for new tokens")]
+    #[error(
+        "{0} is not a key file of a log-server; without it a new one is made, and clients ask for new tokens"
+    )]
     Malformed(PathBuf),
     /// The system gave no random bytes.
     #[error("no random bytes for {0}")]
@@ -77,7 +79,8 @@ fn create(path: &Path) -> Result<Secret<32>, KeyError> {
     let text = Zeroizing::new(format!("{}\n", hex::encode(*key)));
     let temporary = path.with_extension("new");
     let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.set_permissions(Permissions::from_mode(0o600))?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;

@@ -43,7 +43,8 @@ impl Incoming {
         if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
             return Err(Problem::UnsupportedMediaType.into());
         }
-        serde_json::from_slice(&self.body).map_err(|error| Failure::new(Problem::MalformedJson).because(error))
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Failure::new(Problem::MalformedJson).because(error))
     }
 
     /// Refuses a body where none belongs.
@@ -126,9 +127,13 @@ impl From<AuthenticationError> for Failure {
                 Self::new(Problem::BadToken).because("the account no longer has this device")
             }
             AuthenticationError::Refused(Refused::Replayed) => Problem::Replayed.into(),
-            AuthenticationError::Refused(Refused::TooManyOfDevice) => Self::new(Problem::RateLimited).retry_after(60),
+            AuthenticationError::Refused(Refused::TooManyOfDevice) => {
+                Self::new(Problem::RateLimited).retry_after(60)
+            }
             AuthenticationError::Refused(Refused::TooMany) => Self::new(Problem::Unavailable).retry_after(10),
-            AuthenticationError::Refused(Refused::Store(error)) | AuthenticationError::Store(error) => error.into(),
+            AuthenticationError::Refused(Refused::Store(error)) | AuthenticationError::Store(error) => {
+                error.into()
+            }
         }
     }
 }

@@ -1,0 +1,69 @@
+//! Prekeys of the actors.
+
+use keyglass_account::{
+    api::{Base64, UploadPreKeys},
+    prekey::{OneTimePreKey, PreKeyBatch, SignedPreKey},
+    time::UnixMillis,
+};
+use keyglass_crypto::{
+    dh::{DhPublicKey, DhSecretKey},
+    hash::sha256,
+};
+
+use crate::tokens::{
+    Caller,
+    tests::cast::{Actor, DAY, ORIGIN, START},
+};
+
+pub(crate) fn caller(actor: &Actor) -> Caller {
+    Caller { name: actor.name.clone(), device: actor.device() }
+}
+
+pub(crate) fn request_id(id: u32) -> [u8; 16] {
+    u128::from(id).to_be_bytes()
+}
+
+fn key(purpose: &str, id: u32) -> DhPublicKey {
+    DhSecretKey::from_bytes(&sha256(&[purpose.as_bytes(), &id.to_be_bytes()])).public_key()
+}
+
+pub(crate) fn signed_prekey(actor: &Actor, id: u32, floor: u32) -> SignedPreKey {
+    signed_prekey_living(actor, id, floor, START, UnixMillis(START.0 + 30 * DAY))
+}
+
+pub(crate) fn signed_prekey_living(
+    actor: &Actor,
+    id: u32,
+    floor: u32,
+    created: UnixMillis,
+    expires: UnixMillis,
+) -> SignedPreKey {
+    let (label, device) = (&actor.name.label, actor.name.device);
+    SignedPreKey::sign(ORIGIN, label, &actor.key(), device, id, key("signed", id), created, expires, floor)
+        .unwrap()
+}
+
+/// A batch of `count` keys whose ids start at `first_id`.
+pub(crate) fn batch(actor: &Actor, number: u32, first_id: u32, count: u16) -> PreKeyBatch {
+    batch_living(actor, number, first_id, count, UnixMillis(START.0 + 60 * DAY))
+}
+
+pub(crate) fn batch_living(
+    actor: &Actor,
+    number: u32,
+    first_id: u32,
+    count: u16,
+    expires: UnixMillis,
+) -> PreKeyBatch {
+    let prekeys =
+        (0..u32::from(count)).map(|i| OneTimePreKey { id: first_id + i, key: key("one-time", first_id + i) });
+    let (label, device) = (&actor.name.label, actor.name.device);
+    PreKeyBatch::sign(ORIGIN, label, &actor.key(), device, number, expires, prekeys.collect()).unwrap()
+}
+
+pub(crate) fn upload(signed_prekey: Option<&SignedPreKey>, batches: &[&PreKeyBatch]) -> UploadPreKeys {
+    UploadPreKeys {
+        signed_prekey: signed_prekey.map(|prekey| Base64::new(prekey.encode()).unwrap()),
+        batches: batches.iter().map(|batch| Base64::new(batch.encode()).unwrap()).collect(),
+    }
+}
