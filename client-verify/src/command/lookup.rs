@@ -241,7 +241,7 @@ fn changes(change: &Change) -> Vec<String> {
 
 fn by(by: AuthorisedBy) -> &'static str {
     match by {
-        AuthorisedBy::Genesis => "its own identity, which began with it",
+        AuthorisedBy::Genesis => "the identity key that the account began with",
         AuthorisedBy::Identity(_) => "the identity key before it",
         AuthorisedBy::Recovery(_) => "the account's recovery key",
         AuthorisedBy::Provider => "THE PROVIDER ALONE",

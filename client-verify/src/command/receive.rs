@@ -1,4 +1,5 @@
-//! `keyglass receive`: every message once, each from a sender who was proven first.
+//! `keyglass receive`: every text once, each from a sender who was proven first. A text that several devices of the
+//! home received is one text.
 //!
 //! The session, the erased one-time secret and the text enter the home in one durable step; only then is the message
 //! acknowledged, and the text leaves the home when it was printed. What fails for good is acknowledged and reported;
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     http::printable,
     proven::{ProvenAccount, ProvenDevice},
-    state::{OwnAccount, UnreadText},
+    state::{OwnAccount, TextKey, UnreadText},
     verdict::Verdict,
     x3dh::{self, AcceptError, Accepted, FirstMessage, InitialMessage, OwnDevice, Party, Received},
 };
@@ -57,7 +58,7 @@ pub async fn run(context: &mut Context) -> Result<Outcome, Failure> {
 pub fn shown(context: &Context) -> Result<(), Failure> {
     for mut account in context.home.accounts()? {
         if !account.unread.is_empty() {
-            account.unread.clear();
+            account.mark_shown();
             context.home.store_account(&account)?;
         }
     }
@@ -186,8 +187,9 @@ impl Inbox {
         let device = device.id;
         if let Ok(content) = &content {
             let Party { label, device_id, .. } = sender.party();
-            account.unread.push(UnreadText {
-                device,
+            account.take_text(UnreadText {
+                key: TextKey::new(label, &content.id, &content.text),
+                devices: vec![device],
                 from: label.clone(),
                 from_device: *device_id,
                 from_version: sender.version(),
@@ -280,16 +282,17 @@ fn report(texts: &[(String, UnreadText)], inbox: Inbox) -> Outcome {
     for (account, text) in texts {
         let from = String::from_utf8_lossy(&text.from).into_owned();
         outcome.line(text.text.clone());
+        let devices: Vec<String> = text.devices.iter().map(ToString::to_string).collect();
         outcome.note(format!(
             "  from {}, device {}, proven in version {}; received by {account}, device {}",
             printable(from.clone()),
             text.from_device,
             text.from_version,
-            text.device
+            devices.join(" and ")
         ));
         messages.push(json!({
             "account": account,
-            "device": text.device,
+            "devices": text.devices,
             "from": from,
             "from_device": text.from_device,
             "from_version": text.from_version,

@@ -39,7 +39,7 @@ pub async fn run(
     context.remember(to, &account)?;
 
     let checkpoint = context.retained_note().map(|note| note.to_string()).unwrap_or_default();
-    let payload = FirstMessage { checkpoint, text: text.to_owned() }
+    let payload = FirstMessage { id: random::bytes()?, checkpoint, text: text.to_owned() }
         .encode()
         .map_err(|error| Failure::new(Verdict::Usage, "text_too_long", error))?;
 

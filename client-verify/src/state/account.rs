@@ -6,6 +6,7 @@
 use keyglass_account::device::Suite;
 use keyglass_crypto::{
     dh::{DhPublicKey, DhSecretKey},
+    hash::sha256,
     secret::Secret,
     sign::{SigningKey, VerifyingKey},
 };
@@ -39,6 +40,23 @@ pub struct OwnAccount {
     pub devices: Vec<OwnDeviceState>,
     /// Texts that were received and not yet shown.
     pub unread: Vec<UnreadText>,
+    /// The keys of texts that were shown, the latest last, so that further devices' copies are not.
+    shown: Vec<TextKey>,
+}
+
+/// The most texts that are remembered as shown.
+const MAX_SHOWN: usize = 4096;
+
+/// Identifies a text: a hash of its sender, its id and itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextKey(#[serde(with = "text::array")] [u8; 32]);
+
+impl TextKey {
+    /// The key of what `from` wrote. Another text is another key, whatever id it bears.
+    #[must_use]
+    pub fn new(from: &[u8], id: &[u8; 16], text: &str) -> Self {
+        Self(sha256(&[&sha256(&[from]), id, text.as_bytes()]))
+    }
 }
 
 /// A text on its way to the person.
@@ -47,8 +65,10 @@ pub struct OwnAccount {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnreadText {
-    /// The device that received it.
-    pub device: u32,
+    /// What tells it from others.
+    pub key: TextKey,
+    /// The devices that received it.
+    pub devices: Vec<u32>,
     /// The sender's label.
     #[serde(with = "text::bytes")]
     pub from: Vec<u8>,
@@ -226,7 +246,25 @@ impl OwnAccount {
             published: None,
             devices,
             unread: Vec::new(),
+            shown: Vec::new(),
         }
+    }
+
+    /// Takes a text in, to be shown once for all devices that receive it.
+    pub fn take_text(&mut self, text: UnreadText) {
+        if let Some(waiting) = self.unread.iter_mut().find(|waiting| waiting.key == text.key) {
+            waiting.devices.extend_from_slice(&text.devices);
+        } else if !self.shown.contains(&text.key) {
+            self.unread.push(text);
+        }
+    }
+
+    /// Remembers that all waiting texts were shown, and forgets their contents.
+    pub fn mark_shown(&mut self) {
+        self.shown.extend(self.unread.iter().map(|text| text.key));
+        self.unread.clear();
+        let excess = self.shown.len().saturating_sub(MAX_SHOWN);
+        self.shown.drain(..excess);
     }
 
     /// The identity's signing key.

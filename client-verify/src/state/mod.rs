@@ -16,7 +16,7 @@ mod tests;
 
 pub use account::{
     BatchState, Counters, OneTimeState, OwnAccount, OwnDeviceState, Secrets, SeenHandshake,
-    SignedPreKeyState, StoredSession, UnreadText,
+    SignedPreKeyState, StoredSession, TextKey, UnreadText,
 };
 pub use document::{Format, StateError};
 pub use file::{FileError, MAX_FILE};

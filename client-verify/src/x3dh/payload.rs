@@ -3,6 +3,7 @@
 //! ```text
 //! struct {
 //!   uint8 format = 1;
+//!   opaque id[16];                 random, the same for every device of the recipient
 //!   opaque checkpoint<0..2^14>;    the note of the head under which the sender proved the recipient
 //!   opaque text<0..2^15>;          UTF-8
 //! } FirstMessage;
@@ -40,6 +41,8 @@ pub enum PayloadError {
 /// The plaintext of an initial message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirstMessage {
+    /// Random, and the same in the messages to all devices, so that who reads several of them sees the text once.
+    pub id: [u8; 16],
     /// The sender's checkpoint as a signed note; empty where the log has none.
     pub checkpoint: String,
     /// What the person wrote.
@@ -56,7 +59,7 @@ impl FirstMessage {
             return Err(PayloadError::TooLong);
         }
         let mut out = Writer::new();
-        out.u8(FORMAT).opaque16(self.checkpoint.as_bytes()).opaque16(self.text.as_bytes());
+        out.u8(FORMAT).bytes(&self.id).opaque16(self.checkpoint.as_bytes()).opaque16(self.text.as_bytes());
         Ok(out.finish())
     }
 
@@ -67,10 +70,11 @@ impl FirstMessage {
     pub fn decode(bytes: &[u8]) -> Result<Self, PayloadError> {
         let mut reader = Reader::new(bytes);
         reader.format(FORMAT)?;
+        let id = reader.array()?;
         let checkpoint = string(&mut reader, MAX_CHECKPOINT)?;
         let text = string(&mut reader, MAX_TEXT)?;
         reader.end()?;
-        Ok(Self { checkpoint, text })
+        Ok(Self { id, checkpoint, text })
     }
 }
 
@@ -87,8 +91,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decodes_to_what_was_encoded(checkpoint in ".{0,200}", text in ".{0,400}") {
-            let message = FirstMessage { checkpoint, text };
+        fn decodes_to_what_was_encoded(id: [u8; 16], checkpoint in ".{0,200}", text in ".{0,400}") {
+            let message = FirstMessage { id, checkpoint, text };
             let bytes = message.encode().unwrap();
             prop_assert_eq!(FirstMessage::decode(&bytes).unwrap(), message);
             for end in 0..bytes.len() {
@@ -107,9 +111,13 @@ mod tests {
 
     #[test]
     fn what_is_too_long_or_not_text_is_refused() {
-        let long = FirstMessage { checkpoint: String::new(), text: "x".repeat(MAX_TEXT + 1) };
+        let long = FirstMessage { id: [0; 16], checkpoint: String::new(), text: "x".repeat(MAX_TEXT + 1) };
         assert_eq!(long.encode(), Err(PayloadError::TooLong));
-        assert_eq!(FirstMessage::decode(&[1, 0, 0, 0, 1, 0xFF]), Err(PayloadError::NotText));
-        assert!(FirstMessage::decode(&[2, 0, 0, 0, 0]).is_err());
+        let mut bytes =
+            FirstMessage { id: [0; 16], checkpoint: String::new(), text: "x".into() }.encode().unwrap();
+        *bytes.last_mut().unwrap() = 0xFF;
+        assert_eq!(FirstMessage::decode(&bytes), Err(PayloadError::NotText));
+        bytes[0] = 2;
+        assert!(matches!(FirstMessage::decode(&bytes), Err(PayloadError::Codec(_))));
     }
 }
