@@ -70,18 +70,37 @@ pub fn program(name: &str) -> Result<PathBuf, DaemonError> {
         .ok_or_else(|| DaemonError::NotBuilt(name.to_owned()))
 }
 
-/// Runs a program to its end and gives its standard output.
-///
-/// # Errors
-/// [`DaemonError`].
-pub async fn run<S: AsRef<OsStr>>(name: &str, arguments: &[S]) -> Result<String, DaemonError> {
-    let output = Command::new(program(name)?)
+/// Runs a program to its end.
+async fn output<S: AsRef<OsStr>>(name: &str, arguments: &[S]) -> Result<std::process::Output, DaemonError> {
+    Command::new(program(name)?)
         .args(arguments)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()
         .await
-        .map_err(|source| DaemonError::Io { program: name.to_owned(), source })?;
+        .map_err(|source| DaemonError::Io { program: name.to_owned(), source })
+}
+
+/// Runs a program whose exit code says something; gives the code and its standard output.
+///
+/// # Errors
+/// [`DaemonError`] if it cannot be run or was killed.
+pub async fn ask<S: AsRef<OsStr>>(name: &str, arguments: &[S]) -> Result<(i32, String), DaemonError> {
+    let output = output(name, arguments).await?;
+    let code = output.status.code().ok_or_else(|| DaemonError::Failed {
+        program: name.to_owned(),
+        code: None,
+        stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    })?;
+    Ok((code, String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
+/// Runs a program to its end, which must be success, and gives its standard output.
+///
+/// # Errors
+/// [`DaemonError`].
+pub async fn run<S: AsRef<OsStr>>(name: &str, arguments: &[S]) -> Result<String, DaemonError> {
+    let output = output(name, arguments).await?;
     if !output.status.success() {
         return Err(DaemonError::Failed {
             program: name.to_owned(),

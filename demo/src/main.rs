@@ -57,6 +57,7 @@ async fn demo(arguments: &Arguments, report: &mut Report) -> Result<(), Failed> 
     let old_head = OldHead::record(report, &system).await?;
     swapped_bundle::run(report, &system).await?;
     unsigned_device::run(report, &mut system).await?;
+    split_view::refused(report, &system).await?;
     split_view::run(report).await?;
     old_head.run(report, &system).await
 }

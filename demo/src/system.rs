@@ -225,6 +225,26 @@ impl System {
         Ok(())
     }
 
+    /// Stops the log-server, whose data directory is then free.
+    ///
+    /// # Errors
+    /// [`SystemError`].
+    pub async fn stop_log(&mut self) -> Result<String, SystemError> {
+        let server = self.server.take().ok_or(SystemError::Output("the stopped log-server"))?;
+        let address = server.address().to_owned();
+        server.stop().await?;
+        Ok(address)
+    }
+
+    /// Starts the log-server again where it was.
+    ///
+    /// # Errors
+    /// [`SystemError`].
+    pub async fn start_log(&mut self, address: &str) -> Result<(), SystemError> {
+        self.server = Some(self.log.serve(address, &self.policy, self.timing).await?);
+        Ok(())
+    }
+
     /// A user of this system, whose home is `name`.
     ///
     /// # Errors
