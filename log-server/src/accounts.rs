@@ -44,12 +44,14 @@ impl PublishedAccounts {
         let Some(head) = self.published.current() else { return Ok(None) };
         let snapshot = self.store.snapshot()?;
         let Some(greatest) = snapshot.greatest_below(label, head.size)? else { return Ok(None) };
-        if let Some((version, record)) = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(label)
+        if let Some((version, record)) =
+            self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(label)
             && *version == greatest
         {
             return Ok(record.clone());
         }
-        let record = values::last_valid(&*snapshot, &self.origin, label, u64::from(greatest).saturating_add(1))?;
+        let record =
+            values::last_valid(&*snapshot, &self.origin, label, u64::from(greatest).saturating_add(1))?;
         let record = record.map(Arc::new);
         let known = (greatest, record.clone());
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).put(label.to_vec(), known);

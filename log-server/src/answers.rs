@@ -78,7 +78,11 @@ pub async fn answer<Q: Question>(log: &Arc<Log>, question: Q) -> Result<Vec<u8>,
 ///
 /// # Errors
 /// Why there is no answer.
-pub async fn update(log: &Arc<Log>, request: UpdateRequest, created: Option<u32>) -> Result<Vec<u8>, Failure> {
+pub async fn update(
+    log: &Arc<Log>,
+    request: UpdateRequest,
+    created: Option<u32>,
+) -> Result<Vec<u8>, Failure> {
     let head = served_head(log, &*log.head()?)?;
     let proofs = Arc::clone(log.proofs());
     log.read(move |snapshot| -> Result<Vec<u8>, ProverError<DataError>> {
@@ -99,7 +103,11 @@ pub fn served_head(log: &Log, head: &PublishedHead) -> Result<ServedHead, Failur
     let auditor_tree_head = match &configuration.mode {
         ModeFields::ContactMonitoring | ModeFields::ThirdPartyManagement { .. } => None,
         ModeFields::ThirdPartyAuditing(fields) => {
-            let none = || Failure::new(Problem::Unavailable).because("the auditor has not signed this head").retry_after(5);
+            let none = || {
+                Failure::new(Problem::Unavailable)
+                    .because("the auditor has not signed this head")
+                    .retry_after(5)
+            };
             Some(auditor_head(log.suite(), &fields.auditor_public_key, head).ok_or_else(none)?)
         }
     };
@@ -123,7 +131,11 @@ fn auditor_head(suite: CipherSuite, key: &[u8], head: &PublishedHead) -> Option<
     // The publisher has verified it; it starts with its time.
     let (seconds, _) = line.signature().split_first_chunk()?;
     let time = UnixSeconds(u64::from_be_bytes(*seconds)).to_millis()?;
-    Some(AuditorTreeHead { timestamp: time.0, tree_size: head.size, signature: format!("{line}\n").into_bytes() })
+    Some(AuditorTreeHead {
+        timestamp: time.0,
+        tree_size: head.size,
+        signature: format!("{line}\n").into_bytes(),
+    })
 }
 
 impl From<ProverError<DataError>> for Failure {
@@ -136,7 +148,10 @@ impl From<ProverError<DataError>> for Failure {
             ProverError::BadGreatestVersion => Problem::GreatestVersionBeyond,
             ProverError::Violation(Violation::Expired) => Problem::ExpiredVersion,
             ProverError::BadMap | ProverError::Violation(_) => Problem::Malformed,
-            ProverError::Wire(_) | ProverError::Inconsistent | ProverError::LogTree(_) | ProverError::Data(_) => {
+            ProverError::Wire(_)
+            | ProverError::Inconsistent
+            | ProverError::LogTree(_)
+            | ProverError::Data(_) => {
                 // The words are for the operator, not for clients.
                 tracing::error!(%error, source = ?core::error::Error::source(&error), "no proof could be made");
                 return Self::new(Problem::Internal);

@@ -63,7 +63,9 @@ pub enum DataError {
     #[error("{0} is not empty; a new log needs a directory of its own")]
     NotEmpty(PathBuf),
     /// The directory has no marker: it is another program's, or `init` did not finish.
-    #[error("{0} is not the data directory of a log-server (no file `log-server` in it); make one with `init`")]
+    #[error(
+        "{0} is not the data directory of a log-server (no file `log-server` in it); make one with `init`"
+    )]
     Foreign(PathBuf),
     /// The marker is another one.
     #[error("{path} has format {found:?}; this program reads {FORMAT:?}")]
@@ -135,7 +137,8 @@ impl Identity {
         let public = PublicKey::Ed25519(log_key.verifying_key());
         let origin = match suite {
             CipherSuite::Tlog => {
-                let vkey = core::str::from_utf8(&configuration.signature_public_key).map_err(|_| Mismatch::LogKey)?;
+                let vkey = core::str::from_utf8(&configuration.signature_public_key)
+                    .map_err(|_| Mismatch::LogKey)?;
                 let vkey = Vkey::parse(vkey).map_err(|_| Mismatch::LogKey)?;
                 if *vkey.key() != public {
                     return Err(Mismatch::LogKey);
@@ -243,7 +246,8 @@ pub fn read_identity(path: &Path) -> Result<Identity, DataError> {
     let encoded = read(&path.join(CONFIGURATION))?.to_vec();
     let log_key = SigningKey::from_seed(read_key(&path.join(LOG_KEY))?.expose());
     let vrf_key = VrfSecretKey::from_seed(read_key(&path.join(VRF_KEY))?.expose());
-    Identity::new(encoded, log_key, vrf_key).map_err(|error| DataError::Mismatch { path: path.to_owned(), error })
+    Identity::new(encoded, log_key, vrf_key)
+        .map_err(|error| DataError::Mismatch { path: path.to_owned(), error })
 }
 
 /// A key as it is stored: its seed in hexadecimal and a newline.

@@ -118,9 +118,15 @@ fn mode(choices: &Choices) -> Result<ModeFields, InitError> {
     let Some(auditor) = &choices.auditor else { return Ok(ModeFields::ContactMonitoring) };
     let auditor_public_key = match (choices.suite, auditor.key()) {
         (CipherSuite::Tlog, key) if key.is_cosigner() => auditor.to_string().into_bytes(),
-        (CipherSuite::Draft, PublicKey::Ed25519(key) | PublicKey::Ed25519Cosigner(key)) => key.to_bytes().to_vec(),
+        (CipherSuite::Draft, PublicKey::Ed25519(key) | PublicKey::Ed25519Cosigner(key)) => {
+            key.to_bytes().to_vec()
+        }
         _ => return Err(InitError::AuditorKey),
     };
     let max_auditor_lag = choices.max_auditor_lag;
-    Ok(ModeFields::ThirdPartyAuditing(AuditingFields { max_auditor_lag, auditor_start_pos: 0, auditor_public_key }))
+    Ok(ModeFields::ThirdPartyAuditing(AuditingFields {
+        max_auditor_lag,
+        auditor_start_pos: 0,
+        auditor_public_key,
+    }))
 }

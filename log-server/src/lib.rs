@@ -11,7 +11,13 @@
 //! [`server`] puts all of it together on a [`data_dir`]; others can put together parts of it.
 #![cfg_attr(
     test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::as_conversions)
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::as_conversions
+    )
 )]
 
 pub mod accounts;
@@ -35,3 +41,6 @@ pub mod store;
 pub mod tokens;
 pub mod updates;
 pub mod values;
+
+#[cfg(test)]
+mod testkit;

@@ -15,7 +15,8 @@ use crate::store::{Snapshot, StoreError};
 /// [`StoreError`], also if a node is missing.
 pub fn appender(snapshot: &dyn Snapshot, hash: LogHash, size: u64) -> Result<Appender, StoreError> {
     let heads = values(snapshot, &log_tree::full_subtrees(size))?;
-    Appender::resume(hash, size, &heads).map_err(|_| StoreError::Corrupt("the log tree's heads do not fit its size"))
+    Appender::resume(hash, size, &heads)
+        .map_err(|_| StoreError::Corrupt("the log tree's heads do not fit its size"))
 }
 
 /// The root of the first `size` entries; `None` if there are none.
@@ -30,12 +31,17 @@ pub fn root(snapshot: &dyn Snapshot, hash: LogHash, size: u64) -> Result<Option<
 ///
 /// # Errors
 /// [`StoreError`], also if a node is missing.
-pub fn consistency_proof(snapshot: &dyn Snapshot, old: u64, new: u64) -> Result<Option<Vec<Digest>>, StoreError> {
+pub fn consistency_proof(
+    snapshot: &dyn Snapshot,
+    old: u64,
+    new: u64,
+) -> Result<Option<Vec<Digest>>, StoreError> {
     let ids: Option<Vec<NodeId>> =
         rfc6962::consistency_nodes(old, new).iter().map(|id| NodeId::new(id.level, id.index)).collect();
     let mut values = values(snapshot, &ids.ok_or(StoreError::Corrupt("the log is too long"))?)?.into_iter();
     // The proof asks for exactly these nodes, in this order.
-    let next = |_| values.next().ok_or(StoreError::Corrupt("a consistency proof asks for more nodes than it named"));
+    let next =
+        |_| values.next().ok_or(StoreError::Corrupt("a consistency proof asks for more nodes than it named"));
     match rfc6962::consistency_proof(old, new, next) {
         Ok(proof) => Ok(Some(proof)),
         Err(ProveError::OutOfRange) => Ok(None),

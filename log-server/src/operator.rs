@@ -134,7 +134,8 @@ async fn carry_out(log: &Arc<Log>, command: Command) -> Result<Outcome, Failure>
             };
             let known = log.store().snapshot()?.label(&request.label)?.map(|record| record.greatest());
             if known != request.greatest_version {
-                let detail = format!("the record is for version {version}, the label's greatest is {known:?}");
+                let detail =
+                    format!("the record is for version {version}, the label's greatest is {known:?}");
                 return Err(Failure::new(Problem::WrongPredecessor).because(detail));
             }
             updates::update(log, request, Author::Operator).await?;

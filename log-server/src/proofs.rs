@@ -39,10 +39,13 @@ pub enum DataError {
     Wire(#[from] WireError),
 }
 
+/// What a VRF proof is about.
+type LabelVersion = (Vec<u8>, u32);
+
 /// VRF proofs and pages that were asked for lately. Neither ever changes.
 pub struct ProofCache {
     key: Arc<VrfSecretKey>,
-    vrf: Mutex<LruCache<(Vec<u8>, u32), (VrfOutput, VrfProof)>>,
+    vrf: Mutex<LruCache<LabelVersion, (VrfOutput, VrfProof)>>,
     pages: RecentPages,
 }
 

@@ -118,7 +118,6 @@ impl Services {
     }
 
     /// Their endpoints.
-    #[must_use]
     pub fn router(&self) -> Router {
         tokens::http::router(Arc::clone(&self.tokens))
             .merge(prekeys::http::router(Arc::clone(&self.prekeys), Arc::clone(&self.tokens)))
@@ -127,7 +126,6 @@ impl Services {
 }
 
 /// The endpoints of a log alone: its files and its operations.
-#[must_use]
 pub fn log_router(log: &Arc<Log>) -> Router {
     http::tiles::router(Arc::clone(log)).merge(http::operations::router(Arc::clone(log)))
 }
@@ -274,3 +272,6 @@ impl LogServer {
         self.publishing.shutdown().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

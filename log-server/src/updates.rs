@@ -20,10 +20,7 @@ enum Step {
     /// There are newer versions than the requester knows: it is told of them.
     Tell,
     /// New versions are on their way; the last of them is `greatest`.
-    Submitted {
-        greatest: u32,
-        sequenced: oneshot::Receiver<Sequenced>,
-    },
+    Submitted { greatest: u32, sequenced: oneshot::Receiver<Sequenced> },
 }
 
 /// Carries out an update.
@@ -89,7 +86,9 @@ fn begin(log: &Log, request: &UpdateRequest, author: Author) -> Result<Step, Fai
         return Err(pending());
     }
     if request.last.is_some_and(|last| last == 0 || last > head.size) {
-        return Err(Failure::new(Problem::LastBeyondTree).because(format!("the log has {} entries", head.size)));
+        return Err(
+            Failure::new(Problem::LastBeyondTree).because(format!("the log has {} entries", head.size))
+        );
     }
     match compare(request, admission.record())? {
         Comparison::Behind => return Ok(Step::Tell),
@@ -109,7 +108,9 @@ fn begin(log: &Log, request: &UpdateRequest, author: Author) -> Result<Step, Fai
     let greatest = first.checked_add(count.saturating_sub(1)).ok_or_else(no_versions_left)?;
     values::check(&*log.store().snapshot()?, log.origin(), label, first, &values, author)?;
     let sequenced = admission.submit(values).map_err(|error| match error {
-        SubmitError::ValueCount | SubmitError::NoVersionsLeft => Failure::new(Problem::TooManyValues).because(error),
+        SubmitError::ValueCount | SubmitError::NoVersionsLeft => {
+            Failure::new(Problem::TooManyValues).because(error)
+        }
         SubmitError::Busy | SubmitError::Stopped => {
             Failure::new(Problem::Unavailable).because(error).retry_after(1)
         }

@@ -55,7 +55,8 @@ pub fn check(
     let mut last = last_valid(snapshot, origin, label, u64::from(first))?;
     for (version, value) in (first..=u32::MAX).zip(values) {
         let invalid = |error| ValueError::Invalid { version, error };
-        let record = judge(snapshot, verify(origin, label, version, value, last.as_ref()), label)?.map_err(invalid)?;
+        let record =
+            judge(snapshot, verify(origin, label, version, value, last.as_ref()), label)?.map_err(invalid)?;
         check_author(record.record(), author)?;
         last = Some(record);
     }

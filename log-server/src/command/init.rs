@@ -8,7 +8,10 @@ use keyglass_log_server::{
     init::{Choices, new_log},
     server::service_families,
 };
-use rand::{SeedableRng as _, rngs::{StdRng, SysRng}};
+use rand::{
+    SeedableRng as _,
+    rngs::{StdRng, SysRng},
+};
 
 use super::{CommandError, InitOptions, Mode, print_line};
 

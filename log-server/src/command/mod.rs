@@ -201,7 +201,11 @@ impl CommandError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::System(_) | Self::File { .. } => 1,
-            Self::MissingOption(..) | Self::Auditor | Self::Init(_) | Self::Heartbeat { .. } | Self::Bounds => 2,
+            Self::MissingOption(..)
+            | Self::Auditor
+            | Self::Init(_)
+            | Self::Heartbeat { .. }
+            | Self::Bounds => 2,
             Self::Data(_) | Self::Start(_) => 3,
             Self::PolicyFile { .. } | Self::Policy { .. } | Self::PolicyUnusable { .. } => 4,
             Self::Listen { .. } => 5,

@@ -28,7 +28,8 @@ const LAST_GRACE: Duration = Duration::from_millis(500);
 /// Runs until SIGTERM or SIGINT, or until the server has to be started anew.
 pub(super) fn run(data: &Path, options: &ServeOptions) -> Result<(), CommandError> {
     let listen = options.listen.ok_or(CommandError::MissingOption("serve", "--listen ADDR"))?;
-    let policy_file = options.policy.as_deref().ok_or(CommandError::MissingOption("serve", "--policy FILE"))?;
+    let policy_file =
+        options.policy.as_deref().ok_or(CommandError::MissingOption("serve", "--policy FILE"))?;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_env_filter(filter).init();
 

@@ -15,7 +15,7 @@ use axum::{
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::{clock::Clock, publisher, published::Published, sequencer, store::Store};
+use crate::{clock::Clock, published::Published, publisher, sequencer, store::Store};
 
 /// What health is judged by.
 pub struct Watched {
@@ -87,7 +87,8 @@ impl Watched {
         let age = self.age();
         let failed = sequenced.failed.clone().or_else(|| publisher.failed.clone());
 
-        let mut problems: Vec<String> = failed.iter().map(|reason| format!("needs a restart: {reason}")).collect();
+        let mut problems: Vec<String> =
+            failed.iter().map(|reason| format!("needs a restart: {reason}")).collect();
         match age {
             None => problems.push("no head is published yet".to_owned()),
             Some(age) if age > self.max_behind => {
@@ -103,7 +104,8 @@ impl Watched {
             ));
         }
         let witness = |status: publisher::WitnessStatus| {
-            let (failures, error) = status.failing.map_or((0, None), |(n, error)| (n, Some(error.to_string())));
+            let (failures, error) =
+                status.failing.map_or((0, None), |(n, error)| (n, Some(error.to_string())));
             WitnessReport { name: status.name, cosigned: status.cosigned, failures, error }
         };
         Report {

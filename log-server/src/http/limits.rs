@@ -41,12 +41,12 @@ impl RateLimit {
     }
 
     fn allows(&self, address: IpAddr) -> bool {
-        if self.requests.fetch_add(1, Ordering::Relaxed) % REQUESTS_PER_SWEEP == 0 {
+        if self.requests.fetch_add(1, Ordering::Relaxed).is_multiple_of(REQUESTS_PER_SWEEP) {
             self.limiter.retain_recent();
         }
         let address = network(address);
         let allowed = self.limiter.check_key(&address).is_ok();
-        if !allowed && self.refused.fetch_add(1, Ordering::Relaxed) % REFUSALS_PER_LINE == 0 {
+        if !allowed && self.refused.fetch_add(1, Ordering::Relaxed).is_multiple_of(REFUSALS_PER_LINE) {
             tracing::warn!(%address, "requests are refused: the address asks too often");
         }
         allowed
@@ -63,9 +63,12 @@ fn network(address: IpAddr) -> IpAddr {
 
 /// Refuses whoever asks too often. Requests without an address (in-process tests) pass.
 pub async fn rate(State(limit): State<Arc<RateLimit>>, request: Request, next: Next) -> Response {
-    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+    let address =
+        request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
     match address {
-        Some(address) if !limit.allows(address) => Failure::new(Problem::RateLimited).retry_after(1).into_response(),
+        Some(address) if !limit.allows(address) => {
+            Failure::new(Problem::RateLimited).retry_after(1).into_response()
+        }
         _ => next.run(request).await,
     }
 }

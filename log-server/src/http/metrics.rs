@@ -66,7 +66,8 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("keyglass_log");
         let requests = Family::default();
         registry.register("http_requests", "Requests by route and status", requests.clone());
-        let durations: Family<RouteLabels, Histogram, fn() -> Histogram> = Family::new_with_constructor(histogram);
+        let durations: Family<RouteLabels, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(histogram);
         registry.register("http_request_seconds", "Time to answer", durations.clone());
         let (sequenced, published) = (Gauge::default(), Gauge::default());
         registry.register("sequenced_entries", "Log entries that are durable", sequenced.clone());
@@ -78,7 +79,11 @@ impl Default for Metrics {
         registry.register("unwitnessed", "1 if the policy requires no witness", unwitnessed.clone());
         registry.register("failed", "1 if the log has to be restarted", failed.clone());
         let (cosigned, failures) = (Family::default(), Family::default());
-        registry.register("witness_cosigned_entries", "The size that a witness cosigned last", cosigned.clone());
+        registry.register(
+            "witness_cosigned_entries",
+            "The size that a witness cosigned last",
+            cosigned.clone(),
+        );
         registry.register("witness_failures", "Failures in a row of a witness", failures.clone());
         Self {
             registry,
@@ -140,7 +145,10 @@ pub async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: 
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let began = Instant::now();
     let response = next.run(request).await;
-    metrics.durations.get_or_create(&RouteLabels { route: route.clone() }).observe(began.elapsed().as_secs_f64());
+    metrics
+        .durations
+        .get_or_create(&RouteLabels { route: route.clone() })
+        .observe(began.elapsed().as_secs_f64());
     metrics.requests.get_or_create(&RequestLabels { route, status: response.status().as_u16() }).inc();
     response
 }

@@ -45,7 +45,8 @@ pub fn bounded(endpoints: Router, metrics: Arc<Metrics>, rate: Option<Arc<RateLi
 
 /// Gives refusals of the layers above, which are plain text, the form of all others.
 async fn explain(response: Response) -> Response {
-    let has_form = response.headers().get("content-type").is_some_and(|kind| kind == "application/problem+json");
+    let has_form =
+        response.headers().get("content-type").is_some_and(|kind| kind == "application/problem+json");
     match response.status().as_u16() {
         413 if !has_form => Failure::new(Problem::BodyTooLarge).into_response(),
         415 if !has_form => Failure::new(Problem::UnsupportedMediaType).into_response(),

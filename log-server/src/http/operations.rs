@@ -12,8 +12,8 @@ use axum::{
 };
 use keyglass_account::problem::Problem;
 use keyglass_keytrans::wire::{
-    ContactMonitorRequest, DistinguishedRequest, OwnerInitRequest, OwnerMonitorRequest, SearchRequest, UpdateRequest,
-    Wire,
+    ContactMonitorRequest, DistinguishedRequest, OwnerInitRequest, OwnerMonitorRequest, SearchRequest,
+    UpdateRequest, Wire,
 };
 
 use super::failure::Failure;

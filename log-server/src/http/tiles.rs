@@ -13,10 +13,7 @@ use axum::{
 };
 use flate2::{Compression, write::GzEncoder};
 use keyglass_account::problem::Problem;
-use keyglass_keytrans::{
-    config::CipherSuite,
-    wire::LogEntry,
-};
+use keyglass_keytrans::{config::CipherSuite, wire::LogEntry};
 use keyglass_tlog::{
     checkpoint::Checkpoint,
     tile::{CHECKPOINT_MEDIA_TYPE, Content, TILE_MEDIA_TYPE, Tile, encode_bundle, encode_tile},
@@ -50,7 +47,8 @@ async fn tile(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let head = published(&log)?;
-    let tile: Tile = format!("tile/{path}").parse().map_err(|error| Failure::new(Problem::NotFound).because(error))?;
+    let tile: Tile =
+        format!("tile/{path}").parse().map_err(|error| Failure::new(Problem::NotFound).because(error))?;
     if !tile.fits(head.size) {
         return Err(Failure::new(Problem::NotFound).because("the published log does not reach that far"));
     }
@@ -76,7 +74,9 @@ fn published(log: &Log) -> Result<Arc<PublishedHead>, Failure> {
     match log.suite() {
         CipherSuite::Tlog => log.head(),
         // Its tree is not that of RFC 6962, so that its tiles would mislead whoever reads them.
-        CipherSuite::Draft => Err(Failure::new(Problem::NotFound).because("a log of suite 0x0002 has no checkpoint")),
+        CipherSuite::Draft => {
+            Err(Failure::new(Problem::NotFound).because("a log of suite 0x0002 has no checkpoint"))
+        }
     }
 }
 
@@ -93,7 +93,9 @@ fn contents(snapshot: &dyn Snapshot, tile: &Tile) -> Result<Vec<u8>, StoreError>
             let mut entries = Vec::with_capacity(positions.len());
             for entry in snapshot.entries(&positions)? {
                 let entry = entry.ok_or_else(|| corrupt.clone())?;
-                entries.push(LogEntry { timestamp: entry.timestamp, prefix_tree: *entry.tree.value() }.to_bytes());
+                entries.push(
+                    LogEntry { timestamp: entry.timestamp, prefix_tree: *entry.tree.value() }.to_bytes(),
+                );
             }
             encode_bundle(entries.iter().map(<[u8; 40]>::as_slice)).map_err(|_| corrupt)
         }
@@ -126,7 +128,9 @@ mod tests {
             accepts_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))]))
         };
         assert!(accepts("gzip") && accepts("br, GZIP;q=0.5") && accepts("identity,gzip"));
-        assert!(!accepts("identity") && !accepts("gzip;q=0") && !accepts("gzip; q=0.000") && !accepts("xgzip"));
+        assert!(
+            !accepts("identity") && !accepts("gzip;q=0") && !accepts("gzip; q=0.000") && !accepts("xgzip")
+        );
         assert!(!accepts_gzip(&HeaderMap::new()));
     }
 }

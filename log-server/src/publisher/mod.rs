@@ -22,7 +22,12 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{clock::Clock, published::Published, sequencer, store::{PublishError, Store, StoreError}};
+use crate::{
+    clock::Clock,
+    published::Published,
+    sequencer,
+    store::{PublishError, Store, StoreError},
+};
 
 mod backoff;
 mod head;
@@ -33,7 +38,9 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use head::{Cosignatures, HeadSigner, MAX_SIGNATURE_LEN, OwnSignature, SignedHead, SignerError, to_publish};
+pub use head::{
+    Cosignatures, HeadSigner, MAX_SIGNATURE_LEN, OwnSignature, SignedHead, SignerError, to_publish,
+};
 pub use witness::AskError;
 
 use round::Round;
@@ -185,7 +192,9 @@ impl Publisher {
             missing => return Err(PolicyUnusable::Unsatisfiable { missing }),
         }
         if unwitnessed {
-            tracing::warn!("the policy says `quorum none`: heads are published on the log's word alone, and NOTHING IS WITNESSED");
+            tracing::warn!(
+                "the policy says `quorum none`: heads are published on the log's word alone, and NOTHING IS WITNESSED"
+            );
         }
         let of = |witness: &Witness| WitnessStatus {
             name: witness.policy.name().to_string(),
@@ -193,7 +202,8 @@ impl Publisher {
             failing: None,
         };
         let witness_status = witnesses.iter().map(of).collect();
-        let status = watch::Sender::new(Status { unwitnessed, witnesses: witness_status, ..Status::default() });
+        let status =
+            watch::Sender::new(Status { unwitnessed, witnesses: witness_status, ..Status::default() });
         Ok(Self { parts, settings, witnesses, status })
     }
 

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use keyglass_tlog::{note::SignatureLine, policy::Name};
 use tokio::time::Instant;
 
-use super::{Settings, head::{Cosignatures, SignedHead}};
+use super::{
+    Settings,
+    head::{Cosignatures, SignedHead},
+};
 
 /// A head that the witnesses are asked about.
 pub(super) struct Round {

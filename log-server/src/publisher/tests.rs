@@ -1,8 +1,5 @@
 //! The publisher against witnesses in this process, honest and otherwise.
 
-use std::sync::Mutex;
-
-use axum::{Router, body::Bytes, extract::State, http::StatusCode, response::IntoResponse, routing::post};
 use keyglass_crypto::sign::SigningKey;
 use keyglass_keytrans::{
     config::{Configuration, ModeFields},
@@ -14,127 +11,27 @@ use keyglass_tlog::{
     checkpoint::Checkpoint,
     cosignature::Cosigner,
     note::{KeyName, SignedNote, Vkey},
-    rfc6962::verify_consistency,
-    time::UnixMillis,
-    witness::{AddCheckpoint, SIZE_MEDIA_TYPE, format_size},
+    witness::SIZE_MEDIA_TYPE,
     witnessed::{Horizon, Judge, Judged},
 };
 
 use super::*;
-use crate::store::{Batch, EntryRecord, faulty::{Fault, FaultyStore}, memory::MemoryStore};
+use crate::{
+    store::{
+        Batch, EntryRecord,
+        faulty::{Fault, FaultyStore},
+        memory::MemoryStore,
+    },
+    testkit::{FixedClock, Manner, NOW, policy_of, witness},
+};
 
 const ORIGIN: &str = "log.example/test";
-const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
-
-struct FixedClock;
-
-impl Clock for FixedClock {
-    fn now(&self) -> UnixMillis {
-        NOW
-    }
-}
-
-/// What a witness does with a request.
-#[derive(Clone)]
-enum Manner {
-    Honest,
-    /// Never answers.
-    Silent,
-    /// Answers these bytes with this status and media type.
-    Says(u16, &'static str, Vec<u8>),
-    /// Cosigns whatever it gets with a time from the far future.
-    FromTheFuture,
-    /// Cosigns with the key of nobody.
-    WrongKey,
-    /// Answers an honest line, then another of the same key that does not verify.
-    Spoilt,
-    /// Fails this often, then is honest.
-    FailsFirst(u32),
-}
-
-struct FakeWitness {
-    cosigner: Cosigner,
-    manner: Mutex<Manner>,
-    last: Mutex<(u64, keyglass_crypto::hash::Digest)>,
-}
-
-impl FakeWitness {
-    fn answer(&self, body: &[u8]) -> axum::response::Response {
-        let request = AddCheckpoint::parse(body).unwrap();
-        let checkpoint = Checkpoint::from_note(&request.note).unwrap();
-        let mut last = self.last.lock().unwrap();
-        if request.old_size != last.0 {
-            return (StatusCode::CONFLICT, [("content-type", SIZE_MEDIA_TYPE)], format_size(last.0)).into_response();
-        }
-        let consistent =
-            verify_consistency(last.0, &last.1, checkpoint.tree_size(), checkpoint.root(), &request.proof);
-        if consistent.is_err() {
-            return StatusCode::UNPROCESSABLE_ENTITY.into_response();
-        }
-        *last = (checkpoint.tree_size(), *checkpoint.root());
-        let line = self.cosigner.cosign(&checkpoint, NOW.to_seconds()).unwrap();
-        format!("{line}\n").into_response()
-    }
-}
-
-async fn add_checkpoint(State(witness): State<Arc<FakeWitness>>, body: Bytes) -> axum::response::Response {
-    let manner = witness.manner.lock().unwrap().clone();
-    let sign = |cosigner: &Cosigner, seconds: u64| {
-        let note = AddCheckpoint::parse(&body).unwrap().note;
-        let checkpoint = Checkpoint::from_note(&note).unwrap();
-        let time = keyglass_tlog::time::UnixSeconds(seconds);
-        format!("{}\n", cosigner.cosign(&checkpoint, time).unwrap())
-    };
-    match manner {
-        Manner::Honest => witness.answer(&body),
-        Manner::Silent => core::future::pending().await,
-        Manner::Says(status, media_type, bytes) => {
-            (StatusCode::from_u16(status).unwrap(), [("content-type", media_type)], bytes).into_response()
-        }
-        Manner::FromTheFuture => sign(&witness.cosigner, NOW.to_seconds().0 + 3600).into_response(),
-        Manner::WrongKey => {
-            let name = witness.cosigner.vkey().name().clone();
-            sign(&Cosigner::new(name, SigningKey::from_seed(&[0xee; 32])), NOW.to_seconds().0).into_response()
-        }
-        Manner::Spoilt => {
-            let good = sign(&witness.cosigner, NOW.to_seconds().0);
-            let other = Checkpoint::new(ORIGIN, 99, [9; 32]).unwrap();
-            let bad = witness.cosigner.cosign(&other, NOW.to_seconds()).unwrap();
-            format!("{good}{bad}\n").into_response()
-        }
-        Manner::FailsFirst(0) => witness.answer(&body),
-        Manner::FailsFirst(left) => {
-            *witness.manner.lock().unwrap() = Manner::FailsFirst(left - 1);
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
-}
-
-/// A witness that serves on a port of its own.
-async fn witness(index: u8, manner: Manner) -> (Arc<FakeWitness>, String) {
-    let name = KeyName::new(&format!("witness.example/w{index}")).unwrap();
-    let cosigner = Cosigner::new(name, SigningKey::from_seed(&[index; 32]));
-    let last = Mutex::new((0, keyglass_tlog::rfc6962::empty_root()));
-    let witness = Arc::new(FakeWitness { cosigner, manner: Mutex::new(manner), last });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/w/", listener.local_addr().unwrap());
-    let router = Router::new().route("/w/add-checkpoint", post(add_checkpoint)).with_state(Arc::clone(&witness));
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    (witness, url)
-}
-
-fn policy_of(witnesses: &[(Arc<FakeWitness>, String)], k: usize) -> Policy {
-    let mut text = String::new();
-    for (i, (witness, url)) in witnesses.iter().enumerate() {
-        text.push_str(&format!("witness w{i} {} {url}\n", witness.cosigner.vkey()));
-    }
-    let names: Vec<String> = (0..witnesses.len()).map(|i| format!("w{i}")).collect();
-    text.push_str(&format!("group g {k} {}\nquorum g\n", names.join(" ")));
-    Policy::parse(text.as_bytes()).unwrap()
-}
 
 fn signer() -> HeadSigner {
-    HeadSigner::Checkpoint(note::NoteSigner::new(KeyName::new(ORIGIN).unwrap(), SigningKey::from_seed(&[0xaa; 32])))
+    HeadSigner::Checkpoint(note::NoteSigner::new(
+        KeyName::new(ORIGIN).unwrap(),
+        SigningKey::from_seed(&[0xaa; 32]),
+    ))
 }
 
 fn log_vkey() -> Vkey {
@@ -194,7 +91,10 @@ impl Log {
         Publisher::new(parts, settings())
     }
 
-    fn start(&self, policy: &Policy) -> (watch::Receiver<Status>, tokio::task::JoinHandle<Result<(), PublisherError>>) {
+    fn start(
+        &self,
+        policy: &Policy,
+    ) -> (watch::Receiver<Status>, tokio::task::JoinHandle<Result<(), PublisherError>>) {
         let publisher = self.publisher(policy.clone()).unwrap();
         (publisher.status(), tokio::spawn(publisher.run()))
     }
@@ -202,7 +102,8 @@ impl Log {
     /// Waits for the head of this size and judges it as a client would.
     async fn judged(&self, size: u64, policy: &Policy) -> Judged {
         let mut watch = self.published.watch();
-        let head = watch.wait_for(|head| head.as_ref().is_some_and(|head| head.size >= size)).await.unwrap().clone();
+        let head =
+            watch.wait_for(|head| head.as_ref().is_some_and(|head| head.size >= size)).await.unwrap().clone();
         judge(&head.unwrap(), policy)
     }
 }
@@ -242,8 +143,11 @@ async fn a_head_is_published_with_a_quorum_whatever_the_others_do() {
         let (_, running) = log.start(&policy);
         for _ in 0..3 {
             let size = log.grow();
-            let Judged::Witnessed(checkpoint) = log.judged(size, &policy).await else { panic!("not witnessed") };
-            let names: Vec<String> = checkpoint.cosigners().iter().map(|one| one.witness.to_string()).collect();
+            let Judged::Witnessed(checkpoint) = log.judged(size, &policy).await else {
+                panic!("not witnessed")
+            };
+            let names: Vec<String> =
+                checkpoint.cosigners().iter().map(|one| one.witness.to_string()).collect();
             assert_eq!(names, ["w0", "w1"]);
         }
         running.abort();
@@ -260,8 +164,12 @@ async fn without_a_quorum_nothing_is_published_and_then_everything_is() {
     for _ in 0..5 {
         log.grow();
     }
-    let failing = |status: &Status, i: usize| status.witnesses[i].failing.as_ref().is_some_and(|(n, _)| *n >= 3);
-    let seen = status.wait_for(|status| failing(status, 1) && failing(status, 2) && status.target == 5).await.unwrap();
+    let failing =
+        |status: &Status, i: usize| status.witnesses[i].failing.as_ref().is_some_and(|(n, _)| *n >= 3);
+    let seen = status
+        .wait_for(|status| failing(status, 1) && failing(status, 2) && status.target == 5)
+        .await
+        .unwrap();
     assert_eq!(seen.published, 0);
     drop(seen);
     assert_eq!(log.published.current(), None);
@@ -274,8 +182,11 @@ async fn without_a_quorum_nothing_is_published_and_then_everything_is() {
 
 #[tokio::test]
 async fn cosignatures_after_the_quorum_are_added() {
-    let witnesses =
-        [witness(1, Manner::Honest).await, witness(2, Manner::Honest).await, witness(3, Manner::FailsFirst(4)).await];
+    let witnesses = [
+        witness(1, Manner::Honest).await,
+        witness(2, Manner::Honest).await,
+        witness(3, Manner::FailsFirst(4)).await,
+    ];
     let policy = policy_of(&witnesses, 2);
     let mut log = Log::new();
     let (_, running) = log.start(&policy);
@@ -297,7 +208,7 @@ async fn a_restart_goes_on_where_it_stopped() {
         let (_, running) = log.start(&policy);
         let size = log.grow();
         assert_eq!(size, round + 1);
-        log.judged(size, &policy).await;
+        assert_eq!(log.judged(size, &policy).await.cosigners().len(), 2);
         running.abort();
         let _ = running.await;
         // What is sequenced while nobody publishes is published later; the witnesses name the size to start from.
@@ -332,7 +243,7 @@ async fn a_store_that_fails_stops_the_publisher() {
         // Whether it is there or not, the next process goes on from what is durable.
         log.published = Arc::new(Published::open(&*log.store).unwrap());
         let (_, running) = log.start(&policy);
-        log.judged(1, &policy).await;
+        assert!(matches!(log.judged(1, &policy).await, Judged::LogSigned(_)));
         running.abort();
     }
 }
@@ -376,7 +287,8 @@ async fn heads_of_suite_0x0002_need_no_witness_and_get_none() {
         reasonable_monitoring_window: 1,
         maximum_lifetime: None,
     };
-    let signer = HeadSigner::new(SigningKey::from_seed(&[0xaa; 32]), "unused", configuration.clone()).unwrap();
+    let signer =
+        HeadSigner::new(SigningKey::from_seed(&[0xaa; 32]), "unused", configuration.clone()).unwrap();
     let head = signer.sign(7, [5; 32]).unwrap();
     let policy = Policy::parse(b"quorum none\n").unwrap();
     let published = to_publish(&head, &policy, &Cosignatures::new()).unwrap();

@@ -14,7 +14,11 @@ use reqwest::{StatusCode, Url, header::CONTENT_TYPE};
 use thiserror::Error;
 
 use super::head::{OwnSignature, SignedHead};
-use crate::{clock::Clock, log_tree, store::{Store, StoreError}};
+use crate::{
+    clock::Clock,
+    log_tree,
+    store::{Store, StoreError},
+};
 
 /// The longest answer that is read. Eight ML-DSA-44 lines fit.
 const MAX_ANSWER: usize = 32 * 1024;
@@ -94,7 +98,8 @@ impl Witness {
     ) -> Result<SignatureLine, AskError> {
         let size = checkpoint.tree_size();
         self.size = self.size.min(size);
-        let note = SignedNote::new(&checkpoint.text(), vec![own.clone()]).map_err(|_| AskError::NotACheckpoint)?;
+        let note =
+            SignedNote::new(&checkpoint.text(), vec![own.clone()]).map_err(|_| AskError::NotACheckpoint)?;
         // Between our question and its repetition another process of this log may have reached the witness.
         for _ in 0..3 {
             let proof = self.consistency_proof(self.size, size).await?;
@@ -124,7 +129,8 @@ impl Witness {
     async fn consistency_proof(&self, old: u64, new: u64) -> Result<Vec<Digest>, StoreError> {
         let store = Arc::clone(&self.store);
         let read = move || log_tree::consistency_proof(&*store.snapshot()?, old, new);
-        let proof = tokio::task::spawn_blocking(read).await.map_err(|e| StoreError::Backend(e.to_string()))??;
+        let proof =
+            tokio::task::spawn_blocking(read).await.map_err(|e| StoreError::Backend(e.to_string()))??;
         Ok(proof.unwrap_or_default())
     }
 

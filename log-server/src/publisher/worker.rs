@@ -17,7 +17,12 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(index: usize, witness: Witness, settings: &Settings, status: watch::Sender<Status>) -> Self {
+    pub(super) fn new(
+        index: usize,
+        witness: Witness,
+        settings: &Settings,
+        status: watch::Sender<Status>,
+    ) -> Self {
         let backoff = Backoff::new(settings.least_backoff, settings.most_backoff);
         Self { index, witness, backoff, status }
     }

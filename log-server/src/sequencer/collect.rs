@@ -22,7 +22,11 @@ pub(super) struct Collector {
 
 impl Collector {
     /// Runs until nobody can submit any more, or nobody integrates.
-    pub(super) fn run(mut self, submissions: &Receiver<Submission>, batches: &SyncSender<Vec<prepare::Prepared>>) {
+    pub(super) fn run(
+        mut self,
+        submissions: &Receiver<Submission>,
+        batches: &SyncSender<Vec<prepare::Prepared>>,
+    ) {
         let mut held = None;
         while let Some(first) = held.take().or_else(|| submissions.recv().ok()) {
             let (batch, next) = self.gather(first, submissions);
@@ -40,13 +44,18 @@ impl Collector {
     }
 
     /// A batch that starts with `first`, and the update that did not fit any more.
-    fn gather(&self, first: Submission, submissions: &Receiver<Submission>) -> (Vec<Submission>, Option<Submission>) {
+    fn gather(
+        &self,
+        first: Submission,
+        submissions: &Receiver<Submission>,
+    ) -> (Vec<Submission>, Option<Submission>) {
         let most = self.settings.max_versions.max(super::MAX_VALUES);
         let started = Instant::now();
         let mut versions = first.values.len();
         let mut batch = vec![first];
         while versions < most {
-            let Ok(next) = submissions.recv_timeout(self.settings.window.saturating_sub(started.elapsed())) else {
+            let Ok(next) = submissions.recv_timeout(self.settings.window.saturating_sub(started.elapsed()))
+            else {
                 break;
             };
             versions = versions.saturating_add(next.values.len());

@@ -49,13 +49,19 @@ pub(super) struct Integrator {
 
 impl Integrator {
     /// Goes on with what is stored.
-    pub(super) fn open(store: Arc<dyn Store>, hash: LogHash, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        store: Arc<dyn Store>,
+        hash: LogHash,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
         let (log_tree, last) = {
             let snapshot = store.snapshot()?;
             let size = snapshot.size()?;
             let last = match size.checked_sub(1) {
                 None => EntryRecord { timestamp: 0, tree: TreeRoot::EMPTY },
-                Some(last) => snapshot.entry(last)?.ok_or(StoreError::Corrupt("the last log entry is missing"))?,
+                Some(last) => {
+                    snapshot.entry(last)?.ok_or(StoreError::Corrupt("the last log entry is missing"))?
+                }
             };
             (log_tree::appender(&*snapshot, hash, size)?, last)
         };
@@ -77,23 +83,22 @@ impl Integrator {
     ) {
         // Dropped last, so that whoever waits learns of the end even if this thread panics.
         let guard = PanicGuard { state };
+        // A log's first entry is empty, and so is the first after a long rest.
+        let mut next = self.is_due(heartbeat).then(Vec::new);
         let mut last_entry = Instant::now();
-        let mut due = self.is_due(heartbeat);
         loop {
-            let wait = if due { Duration::ZERO } else { heartbeat.saturating_sub(last_entry.elapsed()) };
-            let batch = match batches.recv_timeout(wait) {
+            let wait = heartbeat.saturating_sub(last_entry.elapsed());
+            let batch = match next.take().map_or_else(|| batches.recv_timeout(wait), Ok) {
                 Ok(batch) => batch,
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            match self.integrate(batch, state) {
-                Ok(()) => (last_entry, due) = (Instant::now(), false),
-                Err(error) => {
-                    tracing::error!(%error, "sequencing stops: the process must be restarted");
-                    state.send_modify(|state| state.failed = Some(error.to_string().into()));
-                    break;
-                }
+            if let Err(error) = self.integrate(batch, state) {
+                tracing::error!(%error, "sequencing stops: the process must be restarted");
+                state.send_modify(|state| state.failed = Some(error.to_string().into()));
+                break;
             }
+            last_entry = Instant::now();
         }
         core::mem::forget(guard);
     }
@@ -105,7 +110,11 @@ impl Integrator {
     }
 
     /// Makes one log entry of a batch, which may be empty, and tells whoever waits.
-    fn integrate(&mut self, batch: Vec<Prepared>, state: &watch::Sender<State>) -> Result<(), IntegrateError> {
+    fn integrate(
+        &mut self,
+        batch: Vec<Prepared>,
+        state: &watch::Sender<State>,
+    ) -> Result<(), IntegrateError> {
         let position = self.log_tree.size();
         let mut leaves: Vec<PrefixLeaf> = batch.iter().flat_map(|one| one.leaves.iter().copied()).collect();
         leaves.sort_unstable_by_key(|leaf| leaf.vrf_output);
@@ -123,10 +132,10 @@ impl Integrator {
         let mut replies = Vec::with_capacity(batch.len());
         let mut labels = Vec::with_capacity(batch.len());
         for Prepared { submission, values, leaves } in batch {
-            let versions = values.into_iter().zip(leaves).map(|(opened, leaf)| VersionRecord {
-                commitment: leaf.commitment,
-                opened: Some(opened),
-            });
+            let versions = values
+                .into_iter()
+                .zip(leaves)
+                .map(|(opened, leaf)| VersionRecord { commitment: leaf.commitment, opened: Some(opened) });
             let versions: Vec<VersionRecord> = versions.collect();
             let greatest = greatest(submission.first_version, versions.len());
             let (record, moved) = match &submission.record {

@@ -38,9 +38,6 @@ mod collect;
 mod integrate;
 mod prepare;
 
-#[cfg(test)]
-mod tests;
-
 use admission::{Claim, Pending};
 use integrate::Integrator;
 
@@ -280,7 +277,8 @@ impl Admission<'_> {
         }
         let first_version = u32::try_from(next).map_err(|_| SubmitError::NoVersionsLeft)?;
         let bytes = values.iter().map(Vec::len).fold(0, usize::saturating_add);
-        let room = Room::take(&sequencer.waiting_bytes, bytes, sequencer.queue_bytes).ok_or(SubmitError::Busy)?;
+        let room =
+            Room::take(&sequencer.waiting_bytes, bytes, sequencer.queue_bytes).ok_or(SubmitError::Busy)?;
         let (reply, receiver) = oneshot::channel();
         let submission = Submission { claim, record, first_version, values, reply, _room: room };
 
@@ -292,3 +290,6 @@ impl Admission<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

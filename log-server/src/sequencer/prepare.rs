@@ -3,7 +3,9 @@
 use std::{sync::Arc, thread};
 
 use keyglass_crypto::{commitment::OPENING_LEN, vrf::VrfSecretKey};
-use keyglass_keytrans::wire::{CommitmentValue, PrefixLeaf, UpdateSuffix, UpdateValue, VrfInput, Wire as _, WireError};
+use keyglass_keytrans::wire::{
+    CommitmentValue, PrefixLeaf, UpdateSuffix, UpdateValue, VrfInput, Wire as _, WireError,
+};
 use rand::CryptoRng;
 
 use super::Submission;

@@ -182,7 +182,8 @@ fn what_is_committed_can_be_read(store: &dyn Store) {
     assert_eq!(found.size, log.size());
     let entries: Vec<_> = log.batches.iter().map(|batch| Some(batch.entry)).chain([None]).collect();
     assert_eq!(found.entries, entries);
-    let nodes: Vec<_> = log.batches.iter().flat_map(|batch| &batch.nodes).map(|(_, value)| Some(*value)).collect();
+    let nodes: Vec<_> =
+        log.batches.iter().flat_map(|batch| &batch.nodes).map(|(_, value)| Some(*value)).collect();
     assert_eq!(found.nodes, nodes);
     let pages = log.batches.iter().flat_map(|batch| &batch.pages).map(|(_, page)| Some(page.clone()));
     assert_eq!(found.pages, pages.collect::<Vec<_>>());
@@ -276,14 +277,13 @@ fn a_label_has_a_past(store: &dyn Store) {
 fn of_concurrent_commits_one_wins<S: Store>(store: &S) {
     let log = Example::new();
     let results = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..4_u64)
-                .map(|i| {
-                    let mut batch = log.batches[1].clone();
-                    batch.entry.timestamp = i;
-                    scope.spawn(move || (i, store.commit(0, &batch)))
-                })
-                .collect();
+        let threads: Vec<_> = (0..4_u64)
+            .map(|i| {
+                let mut batch = log.batches[1].clone();
+                batch.entry.timestamp = i;
+                scope.spawn(move || (i, store.commit(0, &batch)))
+            })
+            .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });
     let winners: Vec<u64> = results.iter().filter(|(_, result)| result.is_ok()).map(|(i, _)| *i).collect();

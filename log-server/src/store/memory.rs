@@ -69,7 +69,9 @@ impl Store for MemoryStore {
                     state.moved.extend(rows);
                 }
                 let numbered = (0..=update.record.greatest()).rev().zip(update.versions.iter().rev());
-                state.versions.extend(numbered.map(|(v, version)| ((update.label.clone(), v), version.clone())));
+                state
+                    .versions
+                    .extend(numbered.map(|(v, version)| ((update.label.clone(), v), version.clone())));
                 state.labels.insert(update.label.clone(), update.record.clone());
             }
             Ok(())

@@ -276,7 +276,11 @@ impl dyn Snapshot + '_ {
         let mut start = 0;
         while start < end {
             let middle = start.midpoint(end);
-            if self.moved_position(label, middle)? < size { start = middle.saturating_add(1) } else { end = middle }
+            if self.moved_position(label, middle)? < size {
+                start = middle.saturating_add(1)
+            } else {
+                end = middle
+            }
         }
         Ok(start.checked_sub(1))
     }

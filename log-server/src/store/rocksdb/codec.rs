@@ -6,7 +6,9 @@ use keyglass_keytrans::{
     prefix_tree::{PageKey, TreeRoot},
 };
 
-use crate::store::{EntryRecord, Insertion, LabelRecord, OpenedValue, PublishedHead, StoreError, VersionRecord};
+use crate::store::{
+    EntryRecord, Insertion, LabelRecord, OpenedValue, PublishedHead, StoreError, VersionRecord,
+};
 
 /// A label followed by a version. The label's length comes first, so that no two pairs share a key.
 pub(super) fn label_version(label: &[u8], version: u32) -> Vec<u8> {

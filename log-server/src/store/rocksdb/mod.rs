@@ -74,12 +74,14 @@ impl RocksStore {
     }
 
     fn size(&self) -> Result<u64, StoreError> {
-        let size = self.db.get_pinned_cf(self.family(families::META)?, families::meta::SIZE).map_err(failed)?;
+        let size =
+            self.db.get_pinned_cf(self.family(families::META)?, families::meta::SIZE).map_err(failed)?;
         codec::decode_u64(&size.ok_or(StoreError::Corrupt("the log's size is missing"))?, "the log's size")
     }
 
     fn published(&self) -> Result<Option<PublishedHead>, StoreError> {
-        let head = self.db.get_pinned_cf(self.family(families::META)?, families::meta::PUBLISHED).map_err(failed)?;
+        let head =
+            self.db.get_pinned_cf(self.family(families::META)?, families::meta::PUBLISHED).map_err(failed)?;
         head.map(|bytes| codec::decode_head(&bytes)).transpose()
     }
 

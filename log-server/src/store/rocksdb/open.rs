@@ -8,7 +8,8 @@ use std::{
 
 use keyglass_crypto::hash::Digest;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Options, WriteBatch,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Options,
+    WriteBatch,
 };
 use thiserror::Error;
 
@@ -111,7 +112,8 @@ pub fn create(path: &Path, extra: &[&str], log: &Digest) -> Result<Arc<DB>, Open
     if path.join("CURRENT").exists() {
         return Err(OpenError::Exists(path.to_owned()));
     }
-    let failed = |error: rocksdb::Error| OpenError::Database { path: path.to_owned(), reason: error.into_string() };
+    let failed =
+        |error: rocksdb::Error| OpenError::Database { path: path.to_owned(), reason: error.into_string() };
     let db = DB::open_cf_descriptors(&options(true), path, descriptors(extra)).map_err(failed)?;
     let meta = db.cf_handle(families::META).ok_or_else(|| OpenError::Foreign(path.to_owned()))?;
     let mut batch = WriteBatch::default();
@@ -136,7 +138,8 @@ pub fn open(path: &Path, extra: &[&str], log: &Digest) -> Result<Arc<DB>, OpenEr
     }
     // Opening with families that are missing would create them: ask first whose database it is.
     let existing = DB::list_cf(&Options::default(), path).map_err(failed)?;
-    let known = |name: &String| name == "default" || FAMILIES.iter().chain(extra).any(|family| family == name);
+    let known =
+        |name: &String| name == "default" || FAMILIES.iter().chain(extra).any(|family| family == name);
     if !existing.iter().any(|name| name == families::META) || !existing.iter().all(known) {
         return Err(OpenError::Foreign(here()));
     }

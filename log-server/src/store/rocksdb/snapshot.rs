@@ -59,7 +59,10 @@ impl Snapshot for RocksSnapshot<'_> {
     }
 
     fn published(&self) -> Result<Option<PublishedHead>, StoreError> {
-        Ok(self.get(families::META, &[families::meta::PUBLISHED], |_, bytes| codec::decode_head(bytes))?.pop().flatten())
+        Ok(self
+            .get(families::META, &[families::meta::PUBLISHED], |_, bytes| codec::decode_head(bytes))?
+            .pop()
+            .flatten())
     }
 
     fn entries(&self, at: &[u64]) -> Result<Vec<Option<EntryRecord>>, StoreError> {
@@ -89,11 +92,14 @@ impl Snapshot for RocksSnapshot<'_> {
     }
 
     fn versions(&self, label: &[u8], versions: &[u32]) -> Result<Vec<Option<VersionRecord>>, StoreError> {
-        self.get(families::VERSIONS, &label_versions(label, versions), |_, bytes| codec::decode_version(bytes))
+        self.get(families::VERSIONS, &label_versions(label, versions), |_, bytes| {
+            codec::decode_version(bytes)
+        })
     }
 
     fn superseded(&self, position: u64) -> Result<Vec<PageKey>, StoreError> {
-        let found = self.get(families::SUPERSEDED, &positions(&[position]), |_, bytes| codec::decode_pages(bytes))?;
+        let found =
+            self.get(families::SUPERSEDED, &positions(&[position]), |_, bytes| codec::decode_pages(bytes))?;
         Ok(found.into_iter().flatten().flatten().collect())
     }
 }

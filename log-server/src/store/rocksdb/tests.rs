@@ -55,7 +55,8 @@ fn what_is_no_database_of_this_log_is_refused_and_left_alone() {
 fn another_format_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let db = create(directory.path(), &[], &LOG).unwrap();
-    db.put_cf(db.cf_handle(families::META).unwrap(), families::meta::FORMAT, b"keyglass-log-server 2").unwrap();
+    db.put_cf(db.cf_handle(families::META).unwrap(), families::meta::FORMAT, b"keyglass-log-server 2")
+        .unwrap();
     drop(db);
     let Err(OpenError::Format { found, .. }) = RocksStore::open(directory.path(), &LOG) else { panic!() };
     assert_eq!(found, "keyglass-log-server 2");
