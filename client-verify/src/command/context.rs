@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use keyglass_keytrans::client::{StateUpdate, UserState, Verifier};
+use keyglass_keytrans::client::{HeadError, StateUpdate, UserState, Verifier, VerifyError};
 use keyglass_tlog::{
     checkpoint::Checkpoint,
     evidence::Evidence,
@@ -15,7 +15,7 @@ use keyglass_tlog::{
 };
 use tokio::time::Instant;
 
-use super::{args::Common, outcome::Failure};
+use super::{args::Common, lookup::duration, outcome::Failure};
 use crate::{
     http::Server,
     proven,
@@ -103,6 +103,33 @@ impl Context {
         let root = CompactTree::from_frontier(size, tree.full_subtrees.clone()).ok()?.root();
         let checkpoint = Checkpoint::new(&self.origin, size, root).ok()?;
         SignedNote::new(&checkpoint.text(), note::parse_signature_lines(&tree.tree_head.signature).ok()?).ok()
+    }
+
+    /// What it means that a response does not verify, in the terms of this log's policy and configuration.
+    #[must_use]
+    pub fn refused(&self, error: VerifyError) -> Failure {
+        let age = match &error {
+            VerifyError::Head(HeadError::TooFarBehind(age)) => Some(*age),
+            _ => None,
+        };
+        let mut failure = Failure::from(error);
+        match (failure.verdict, self.verifier.policy()) {
+            (Verdict::Unwitnessed, Some(policy)) => {
+                let (needed, known) = (policy.smallest_quorum(), policy.witnesses().len());
+                failure.message = format!("{} ({needed} of {known} would do)", failure.message);
+                failure.with("needed", needed).with("known", known)
+            }
+            (Verdict::Stale, _) => {
+                let allowed = self.verifier.configuration().max_behind;
+                if let Some(age) = age {
+                    let (age, allowed) = (duration(age), duration(allowed));
+                    failure.message =
+                        format!("the head is {age} old, and the log promises one within {allowed}");
+                }
+                failure.with("allowed_ms", allowed)
+            }
+            _ => failure,
+        }
     }
 
     /// Who holds evidence against a log does not use it any more.

@@ -53,7 +53,7 @@ impl Outcome {
 }
 
 /// Why a command did not do what was asked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failure {
     /// The verdict.
     pub verdict: Verdict,

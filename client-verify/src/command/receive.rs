@@ -68,7 +68,8 @@ pub fn shown(context: &Context) -> Result<(), Failure> {
 /// What one run met.
 #[derive(Default)]
 struct Inbox {
-    senders: BTreeMap<String, ProvenAccount>,
+    /// What look-ups of senders came to, each done once.
+    senders: BTreeMap<String, Result<ProvenAccount, Failure>>,
     problems: Vec<Problem>,
     redelivered: usize,
 }
@@ -151,7 +152,7 @@ impl Inbox {
         }
         let sender = match self.sender(context, &initial).await {
             Ok(sender) => sender,
-            Err(failure) => return Ok(self.problem(account, index, Some(from), failure, Fate::Keep)),
+            Err((failure, fate)) => return Ok(self.problem(account, index, Some(from), failure, fate)),
         };
         let received = match x3dh::accept(own, &sender, &secrets, &initial) {
             Ok(Accepted::Seen(_)) => return Ok(Fate::Acknowledge),
@@ -207,26 +208,38 @@ impl Inbox {
         Ok(())
     }
 
-    /// The sender's device, proven by the log.
+    /// The sender's device, proven by the log. If it is not, says whether that may change.
     async fn sender(
         &mut self,
         context: &mut Context,
         initial: &InitialMessage,
-    ) -> Result<ProvenDevice, Failure> {
+    ) -> Result<ProvenDevice, (Failure, Fate)> {
         let claimed = initial.claimed_sender();
         let not_proven = |message: &str| Failure::new(Verdict::Refused, "sender_not_proven", message);
-        let label = std::str::from_utf8(&claimed.label)
-            .map_err(|_| not_proven("the sender's label is not one that can be looked up"))?;
+        let Ok(label) = std::str::from_utf8(&claimed.label) else {
+            let failure = not_proven("the sender's label is not one that can be looked up");
+            return Err((failure, Fate::Acknowledge));
+        };
         if !self.senders.contains_key(label) {
-            let mut resolved = context.resolve(label).await?;
-            let account = usable(&mut resolved, false)?.clone();
-            context.remember(label, &account)?;
+            let account = prove_sender(context, label).await;
             self.senders.insert(label.to_owned(), account);
         }
-        let device = self.senders.get(label).and_then(|account| account.device(claimed.device_id));
-        match device {
+        let account = match self.senders.get(label) {
+            Some(Ok(account)) => account,
+            Some(Err(failure)) if failure.reason == "unknown_label" => {
+                return Err((failure.clone(), Fate::Acknowledge));
+            }
+            Some(Err(failure)) => return Err((failure.clone(), Fate::Keep)),
+            None => return Err((not_proven("the sender was not looked up"), Fate::Keep)),
+        };
+        match account.device(claimed.device_id) {
             Some(device) if device.party() == claimed => Ok(device),
-            _ => Err(not_proven("the sender's device is not in the sender's proven record")),
+            // A device that was removed may have fallen into other hands, so that its older versions do not help it.
+            _ => {
+                let failure = not_proven("the sender's device is not in the sender's proven record");
+                let newer = initial.claimed_version() > account.valid().version();
+                Err((failure, if newer { Fate::Keep } else { Fate::Acknowledge }))
+            }
         }
     }
 
@@ -243,6 +256,13 @@ impl Inbox {
         self.problems.push(Problem { account: account.label.clone(), device, from, failure, kept });
         fate
     }
+}
+
+async fn prove_sender(context: &mut Context, label: &str) -> Result<ProvenAccount, Failure> {
+    let mut resolved = context.resolve(label).await?;
+    let account = usable(&mut resolved, false)?.clone();
+    context.remember(label, &account)?;
+    Ok(account)
 }
 
 /// A sender's head of the same size as the retained one and with another root, both signed by the log, convicts it. Heads

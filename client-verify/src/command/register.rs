@@ -163,7 +163,7 @@ async fn own(context: &mut Context, name: &[u8]) -> Result<(UserState, Option<u3
         Err(error) if may_be_a_fork(&error) => {
             return Err(context.reconcile(&Question::OwnerInit(name), error.into()).await);
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(context.refused(error)),
     };
     require_witnesses(context, &verified.head)?;
     context.retain(StateUpdate { label: None, ..verified.update.clone() })?;
@@ -231,7 +231,10 @@ fn verify(
     request: &UpdateRequest,
     response: &UpdateResponse,
 ) -> Result<(StateUpdate, Versions), Failure> {
-    let verified = context.verifier.verify_update(state, request, response, now())?;
+    let verified = context
+        .verifier
+        .verify_update(state, request, response, now())
+        .map_err(|error| context.refused(error))?;
     require_witnesses(context, &verified.head)?;
     Ok((verified.update, verified.result.versions))
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use keyglass_account::problem::Problem;
+use keyglass_account::{label, problem::Problem};
 use keyglass_keytrans::{
     algorithms::Violation,
     client::{HeadError, UserState, VerifiedHead, VerifyError},
@@ -44,6 +44,7 @@ impl Context {
     /// # Errors
     /// The verdicts of a look-up. Nothing is retained then, but for evidence.
     pub async fn search(&mut self, label: &[u8], version: Option<u32>) -> Result<Found, Failure> {
+        label::check(label).map_err(|error| Failure::new(Verdict::Usage, "label", error))?;
         let request = self.verifier.search_request(&self.state, label, version);
         let response = match self.ask(&request).await {
             Ok(response) => response,
@@ -59,7 +60,7 @@ impl Context {
             Err(error) if may_be_a_fork(&error) => {
                 return Err(self.reconcile(&Question::Search(&request), error.into()).await);
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(self.refused(error)),
         };
         let value = match value {
             Witnessing::Witnessed(value) => value,
@@ -90,9 +91,9 @@ impl Context {
         let HttpError::Declined(problem) = &error else {
             return error.into();
         };
-        let label = String::from_utf8_lossy(&request.label);
+        let name = String::from_utf8_lossy(&request.label);
         match Problem::ALL.iter().find(|known| known.uri() == problem.kind) {
-            Some(Problem::UnknownLabel) if self.contacts.by_label.contains_key(&*label) => {
+            Some(Problem::UnknownLabel) if self.contacts.by_label.contains_key(&*name) => {
                 let message = "the log says that it has no such label, and has proven it to this home before";
                 Failure::new(Verdict::Invalid, "label_denied", message)
             }

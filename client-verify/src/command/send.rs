@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     http::printable,
-    proven::{ProvenAccount, ProvenBundle, Unverified},
+    proven::{Identity, ProvenAccount, ProvenBundle, Unverified},
     state::{OwnAccount, StoredSession},
     verdict::Verdict,
     x3dh::{self, FirstMessage, OwnDevice},
@@ -59,7 +59,14 @@ pub async fn run(
             results.push((device, sent));
         }
     }
-    report(to, &own, &results)
+    let mut outcome = report(to, &own, &results)?;
+    if account.identity() == Identity::Succeeded {
+        outcome.note(format!(
+            "  {to}'s identity key has changed since you met, with the authorisation of the one you knew"
+        ));
+    }
+    outcome.field("identity_changed", account.identity() != Identity::Continuous);
+    Ok(outcome)
 }
 
 /// What was sent to a device.

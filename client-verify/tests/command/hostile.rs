@@ -207,6 +207,7 @@ fn a_head_without_a_quorum_is_unwitnessed() {
         server.world().log.cosigning = cosigning;
         let (verdict, value) = alice.json(&["lookup", "bob"]);
         assert_eq!((verdict, &value["have"]), (Verdict::Unwitnessed, &have));
+        assert_eq!((&value["needed"], &value["known"]), (&json!(2), &json!(3)));
         assert_eq!(contents(&alice), before);
     }
     server.world().log.cosigning = vec![0, 2];
@@ -236,6 +237,7 @@ fn an_old_head_is_stale_and_one_from_the_future_is_invalid() {
     let (verdict, value) = alice.json(&["lookup", "bob"]);
     assert_eq!((verdict, &value["reason"]), (Verdict::Stale, &json!("head_too_old")));
     assert!(value["head_age_ms"].as_u64().unwrap() >= 1_200_000);
+    assert_eq!(value["allowed_ms"], 600_000);
     server.world().log = aged(3_600_000);
     let (verdict, value) = alice.json(&["lookup", "bob"]);
     assert_eq!((verdict, &value["reason"]), (Verdict::Invalid, &json!("head_from_the_future")));
@@ -485,13 +487,30 @@ fn a_message_in_anothers_name_is_not_shown() {
         bytes[place..place + 5].copy_from_slice(b"alice");
         message.body = Base64::new(bytes).unwrap();
     }
+    let (verdict, value) = bob.json(&["receive"]);
+    assert_eq!(verdict, Verdict::Refused, "{value}");
+    assert!(value["messages"].as_array().unwrap().is_empty());
+    assert_eq!(value["problems"][0]["reason"], "sender_not_proven");
+    assert_eq!(value["problems"][0]["kept"], false);
+    bob.done(&["receive"]);
+}
+
+/// What may be proven later is kept; what cannot be is not, so that nobody can fill a mailbox for good.
+#[test]
+fn messages_wait_until_their_sender_can_be_proven() {
+    let server = Server::start();
+    let (alice, bob) = (Person::new(&server), Person::new(&server));
+    bob.done(&["register", "bob"]);
+    alice.done(&["register", "alice"]);
+    alice.done(&["send", "bob", "hello"]);
+    server.world().log.append(&[]);
+    server.world().log.cosigning = vec![1];
     for _ in 0..2 {
         let (verdict, value) = bob.json(&["receive"]);
-        assert_eq!(verdict, Verdict::Refused, "{value}");
-        assert!(value["messages"].as_array().unwrap().is_empty());
-        assert_eq!(value["problems"][0]["reason"], "sender_not_proven");
-        assert_eq!(value["problems"][0]["kept"], true);
+        assert_eq!((verdict, &value["problems"][0]["kept"]), (Verdict::Unwitnessed, &json!(true)));
     }
+    server.world().log.cosigning = vec![1, 2];
+    assert_eq!(bob.done(&["receive"])["messages"][0]["text"], "hello");
 }
 
 #[test]
