@@ -80,3 +80,6 @@ pub fn replay_chunk(
     }
     Ok(hashes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,3 +30,4 @@ pub mod report;
 pub mod run;
 pub mod trust;
 pub mod verdict;
+mod words;

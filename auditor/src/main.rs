@@ -1,6 +1,6 @@
 //! The auditor's command.
 
-use std::{process::ExitCode, time::Duration};
+use std::{io::IsTerminal as _, process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 use keyglass_auditor::{
@@ -17,7 +17,8 @@ const LAST_WRITES: Duration = Duration::from_secs(3);
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     let json = cli.json;
     let ended = match cli.command {
         Command::Init(options) => run::init(options).map(|()| Verdict::Ok),

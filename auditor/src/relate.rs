@@ -23,6 +23,13 @@ pub enum Relation {
     Unproven(ProofError),
 }
 
+/// The evidence that two heads give by themselves, if any; the same in whichever order they come.
+#[must_use]
+pub fn contradiction(x: &SignedHead, y: &SignedHead) -> Option<Evidence> {
+    let (first, second) = if x.note().text() <= y.note().text() { (x, y) } else { (y, x) };
+    Evidence::of_notes(first.note(), second.note())
+}
+
 /// The nodes of the larger tree that [`relate`] will ask for.
 #[must_use]
 pub fn nodes_to_relate(x: &SignedHead, y: &SignedHead) -> Vec<NodeId> {
@@ -45,7 +52,7 @@ pub fn relate<E>(
     y: &SignedHead,
     mut node: impl FnMut(NodeId) -> Result<keyglass_tlog::Digest, E>,
 ) -> Result<Relation, ProveError<E>> {
-    if let Some(evidence) = Evidence::of_notes(x.note(), y.note()) {
+    if let Some(evidence) = contradiction(x, y) {
         return Ok(Relation::Contradicts(evidence));
     }
     let (small, large) = if x.size() <= y.size() { (x, y) } else { (y, x) };
@@ -67,3 +74,6 @@ pub fn relate<E>(
     let (a, b) = (small.note().clone(), large.note().clone());
     Ok(Relation::Contradicts(Evidence::Inconsistent { a, b, root, proof }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,11 @@ use serde::Serialize;
 use crate::{
     finding::Finding,
     head::SignedHead,
-    records::{Known, evidence::Conviction, store::Position},
+    records::{
+        Known,
+        evidence::{Conviction, EvidenceDir},
+        store::Position,
+    },
     trust::Trust,
     verdict::Verdict,
 };
@@ -124,6 +128,14 @@ pub struct ConvictionReport {
 }
 
 impl ConvictionReport {
+    /// What all evidence proves; first what names most witnesses.
+    #[must_use]
+    pub fn of(evidence: &EvidenceDir) -> Vec<Self> {
+        let mut all: Vec<Self> = evidence.convictions().map(Self::new).collect();
+        all.sort_by_key(|conviction| core::cmp::Reverse(conviction.faulty_witnesses.len()));
+        all
+    }
+
     /// The report of a conviction.
     #[must_use]
     pub fn new(conviction: &Conviction) -> Self {

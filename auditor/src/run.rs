@@ -151,7 +151,11 @@ pub async fn follow(options: Follow, json: bool) -> Result<Verdict, RunError> {
         return tokio::select! {
             report = follower.round() => {
                 let report = report?;
-                show(&report, json);
+                if json {
+                    show(&report, json);
+                } else {
+                    print_line(report.in_words().trim_end());
+                }
                 Ok(report.verdict)
             }
             () = stop => Err(RunError::System(io::ErrorKind::Interrupted.into())),
@@ -162,24 +166,33 @@ pub async fn follow(options: Follow, json: bool) -> Result<Verdict, RunError> {
     let (metrics, wake) = (Arc::new(Metrics::default()), Arc::new(Notify::new()));
     let service = Service::new(trust, records, clock, latest, Arc::clone(&metrics), Arc::clone(&wake));
     let router = service.router(options.rate).into_make_service_with_connect_info::<SocketAddr>();
+    let listener = match options.listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
     let serve = async {
-        let Some(address) = options.listen else {
-            return core::future::pending().await;
-        };
-        let listen = |error| RunError::Listen { address, error };
-        let listener = TcpListener::bind(address).await.map_err(listen)?;
-        let bound = listener.local_addr().map_err(listen)?;
-        print_line(&json!({ "listening": format!("http://{bound}") }).to_string());
-        axum::serve(listener, router).await.map_err(listen)
+        match listener {
+            Some((address, listener)) => {
+                axum::serve(listener, router).await.map_err(|error| RunError::Listen { address, error })
+            }
+            None => core::future::pending().await,
+        }
     };
     let rounds = rounds(&follower, options.interval, json, &publish, &metrics, &wake);
     tokio::select! {
-        // In this order, so that `listening` is the first line whatever the first round finds.
-        biased;
         () = stop => Ok(Verdict::Ok),
         served = serve => served.map(|()| Verdict::Ok),
         ended = rounds => ended.map(|never| match never {}),
     }
+}
+
+/// Listens, and says so in the first line on stdout: nothing is printed before.
+async fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), RunError> {
+    let fail = |error| RunError::Listen { address, error };
+    let listener = TcpListener::bind(address).await.map_err(fail)?;
+    let bound = listener.local_addr().map_err(fail)?;
+    print_line(&json!({ "listening": format!("http://{bound}") }).to_string());
+    Ok((bound, listener))
 }
 
 /// Round after round. Pauses vary, so that many auditors do not ask at the same time.

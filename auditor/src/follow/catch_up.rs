@@ -11,7 +11,7 @@ use keyglass_tlog::{
     rfc6962::{NodeId, consistency_nodes, consistency_proof, verify_consistency},
     tile::{Content, FULL_WIDTH, Tile, parse_tile},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::{AuditError, Follower};
 use crate::{
@@ -43,12 +43,15 @@ impl Follower {
             }
             let from = replay.size();
             let end = chunk_end(from, head.size());
-            let bundles = match self.log.tiles(bundles(from, end, head.size())).await {
-                Ok(bundles) => bundles,
-                Err(error) => {
+            let bundles = self.log.tiles(bundles(from, end, head.size()));
+            let bundles = match timeout_at(until, bundles).await {
+                // The next look at the clock ends it.
+                Err(_) => continue,
+                Ok(Err(error)) => {
                     done.findings.push(Finding::of_tile(error, head.size()));
                     break;
                 }
+                Ok(Ok(bundles)) => bundles,
             };
             let hashes = match replay_chunk(&mut replay, &overlap, &bundles) {
                 Ok(hashes) => hashes,

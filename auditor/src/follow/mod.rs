@@ -6,7 +6,7 @@ mod shared;
 
 use std::{sync::Arc, time::Duration};
 
-use futures::future::join_all;
+use futures::{StreamExt as _, stream};
 use keyglass_tlog::{
     note::SignedNote,
     witnessed::{JudgeError, Judged},
@@ -24,6 +24,11 @@ use crate::{
     report::{self, ConvictionReport, Facts, Report, ShownReport, WitnessReport, WitnessState},
     trust::Trust,
 };
+
+/// Witnesses that are asked at a time.
+const WITNESSES_AT_A_TIME: usize = 64;
+/// How long a round waits for tiles that would explain what it cannot explain by itself.
+const MAX_COMPARING: Duration = Duration::from_secs(30);
 
 /// Why a round could not be finished. Whatever others do is a finding; this is about this machine.
 #[derive(Debug, Error)]
@@ -77,8 +82,9 @@ impl Follower {
     pub async fn round(&self) -> Result<Report, AuditError> {
         let began = Instant::now();
         let until = began.checked_add(self.patience).unwrap_or(began);
-        let ask_witnesses = join_all(self.witnesses.iter().map(|witness| witness.ask(&self.trust)));
-        let (answer, shown) = futures::join!(self.log.checkpoint(), ask_witnesses);
+        let asking: Vec<_> = self.witnesses.iter().map(|witness| witness.ask(&self.trust)).collect();
+        let asking = stream::iter(asking).buffered(WITNESSES_AT_A_TIME).collect::<Vec<_>>();
+        let (answer, shown) = futures::join!(self.log.checkpoint(), asking);
         let reachable = answer.is_ok();
         let mut log = self.see_log(answer, until).await?;
         let mut witnesses = Vec::new();
@@ -93,12 +99,16 @@ impl Follower {
             log.replayed = log.replayed.saturating_add(replayed);
         }
         if reachable {
-            self.compare_by_tiles(log.shown.as_ref().map(|(head, _)| head)).await?;
+            let comparing = self.compare_by_tiles(log.shown.as_ref().map(|(head, _)| head));
+            // What is not compared in time is compared in the next round; the log cannot hold up this one's report.
+            if let Ok(compared) = tokio::time::timeout(MAX_COMPARING, comparing).await {
+                compared?;
+            }
         }
         self.restate(&mut witnesses).await?;
         let facts = move |records: &mut crate::records::Records| {
             let kept = |standing| records.standing(standing).cloned().collect::<Vec<_>>();
-            let convictions = records.evidence().convictions().map(ConvictionReport::new).collect();
+            let convictions = ConvictionReport::of(records.evidence());
             Ok((records.position()?, kept(Standing::Disputed), kept(Standing::Open), convictions))
         };
         let (position, disputed, open, convictions) = self.records.with(facts).await?;

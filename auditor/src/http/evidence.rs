@@ -15,9 +15,7 @@ use crate::{
 
 /// All evidence, as in a report.
 pub(super) async fn list(State(service): State<Service>) -> Result<Json<Vec<ConvictionReport>>, Problem> {
-    let list = |records: &mut Records| {
-        Ok(records.evidence().convictions().map(ConvictionReport::new).collect::<Vec<_>>())
-    };
+    let list = |records: &mut Records| Ok(ConvictionReport::of(records.evidence()));
     service.records.with(list).await.map(Json).map_err(|_| Problem::Internal)
 }
 

@@ -17,7 +17,7 @@ use self::{
 use crate::{
     data_dir::{EVIDENCE, STATE},
     head::SignedHead,
-    relate::{Relation, relate},
+    relate::{Relation, contradiction, relate},
     replay::{NewHashes, Replay},
     trust::Trust,
 };
@@ -189,8 +189,7 @@ impl Records {
         let head = &known.head;
         let same_size = self.heads.range((head.size(), [0; 32])..=(head.size(), [0xff; 32]));
         let same_size = same_size.map(|(_, other)| &other.head).chain([head]);
-        let mut evidence: Vec<Evidence> =
-            same_size.filter_map(|other| Evidence::of_notes(head.note(), other.note())).collect();
+        let mut evidence: Vec<Evidence> = same_size.filter_map(|other| contradiction(head, other)).collect();
         if head.size() > snapshot.position().size {
             known.standing = Standing::Open;
             return Ok(evidence);
@@ -211,12 +210,12 @@ impl Records {
             larger.clone().take(MAX_CONFRONTED).chain(larger.last()).collect()
         };
         for other in others {
-            evidence.extend(self.contradiction(&snapshot, head, other)?);
+            evidence.extend(self.proven_contradiction(&snapshot, head, other)?);
         }
         Ok(evidence)
     }
 
-    fn contradiction(
+    fn proven_contradiction(
         &self,
         snapshot: &Snapshot<'_>,
         x: &SignedHead,
