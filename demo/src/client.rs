@@ -82,7 +82,11 @@ impl Client {
             .await
             .map_err(|source| DaemonError::Io { program: "keyglass".to_owned(), source })?;
         let stdout = String::from_utf8_lossy(&output.stdout);
-        let json = stdout.lines().next_back().and_then(|line| serde_json::from_str(line).ok()).unwrap_or(Value::Null);
+        let json = stdout
+            .lines()
+            .next_back()
+            .and_then(|line| serde_json::from_str(line).ok())
+            .unwrap_or(Value::Null);
         let transcript = format!("{stdout}{}", String::from_utf8_lossy(&output.stderr));
         Ok(Answer { code: output.status.code().unwrap_or(-1), json, transcript })
     }

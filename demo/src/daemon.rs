@@ -60,7 +60,8 @@ pub enum DaemonError {
 /// # Errors
 /// [`DaemonError::NotBuilt`].
 pub fn program(name: &str) -> Result<PathBuf, DaemonError> {
-    let own = std::env::current_exe().map_err(|source| DaemonError::Io { program: name.to_owned(), source })?;
+    let own =
+        std::env::current_exe().map_err(|source| DaemonError::Io { program: name.to_owned(), source })?;
     // A test program lies one directory below the others.
     own.ancestors()
         .skip(1)
@@ -124,7 +125,11 @@ impl Daemon {
     ///
     /// # Errors
     /// [`DaemonError`].
-    pub async fn start<S: AsRef<OsStr>>(name: &str, arguments: &[S], log: &Path) -> Result<Self, DaemonError> {
+    pub async fn start<S: AsRef<OsStr>>(
+        name: &str,
+        arguments: &[S],
+        log: &Path,
+    ) -> Result<Self, DaemonError> {
         let io_error = |source| DaemonError::Io { program: name.to_owned(), source };
         let stderr = File::options().create(true).append(true).open(log).map_err(io_error)?;
         let mut child = Command::new(program(name)?)

@@ -27,7 +27,11 @@ pub async fn run(report: &mut Report, system: &System) -> Result<(), Failed> {
     report.title("1. Bob registers two devices, uploads prekeys for each, and goes offline");
     report.doing("Bob registers");
     let answer = bob.run(&["register", "bob", "--devices", "2"]).await?;
-    report.line(&format!("in a log of {} entries, as version {}", answer.number("tree_size"), answer.number("version")));
+    report.line(&format!(
+        "in a log of {} entries, as version {}",
+        answer.number("tree_size"),
+        answer.number("version")
+    ));
     for device in members(&answer, "devices") {
         report.line(&format!("device {}", describe(device)));
     }
@@ -59,14 +63,26 @@ pub async fn run(report: &mut Report, system: &System) -> Result<(), Failed> {
     let read = !texts.is_empty() && texts.iter().all(|text| *text == TEXT);
     report.line(&format!("decrypted: {texts:?}"));
     let verdict = if read { answer.verdict() } else { "another text" };
-    report.verdict("3. receive", verdict, "verified", "both devices derived Alice's secret", answer.json.clone());
+    report.verdict(
+        "3. receive",
+        verdict,
+        "verified",
+        "both devices derived Alice's secret",
+        answer.json.clone(),
+    );
     report.doing("the same messages are delivered again");
     let answer = bob.run(&["receive"]).await?;
     let again = members(&answer, "messages").count();
     report.line(&format!("redelivered: {}, shown again: {again}", answer.number("redelivered")));
     let ignored = again == 0 && answer.number("redelivered") > 0;
     let verdict = if ignored { answer.verdict() } else { "accepted twice" };
-    report.verdict("3. redelivery", verdict, "verified", "the handshakes were seen before", answer.json.clone());
+    report.verdict(
+        "3. redelivery",
+        verdict,
+        "verified",
+        "the handshakes were seen before",
+        answer.json.clone(),
+    );
     Ok(())
 }
 
@@ -74,7 +90,11 @@ pub async fn run(report: &mut Report, system: &System) -> Result<(), Failed> {
 pub fn look_up_lines(report: &Report, answer: &Answer) {
     let names: Vec<&str> = members(answer, "witnesses").filter_map(Value::as_str).collect();
     let devices = members(answer, "devices").count();
-    report.line(&format!("log          {} entries, head {} ms old", answer.number("tree_size"), answer.number("head_age_ms")));
+    report.line(&format!(
+        "log          {} entries, head {} ms old",
+        answer.number("tree_size"),
+        answer.number("head_age_ms")
+    ));
     report.line(&format!("witnesses    {} of 3, 2 needed: {}", names.len(), names.join(", ")));
     report.line(&format!("account      version {}, {devices} devices", answer.number("version")));
     report.line(&format!(
@@ -83,7 +103,11 @@ pub fn look_up_lines(report: &Report, answer: &Answer) {
         std::time::Duration::from_micros(answer.number("verify_us")).as_secs_f64() * 1000.0
     ));
     let watch = answer.json.get("watch_pending").and_then(Value::as_bool).unwrap_or(false);
-    report.line(if watch { "watch        pending: Bob has not checked this version himself yet" } else { "watch        nothing" });
+    report.line(if watch {
+        "watch        pending: Bob has not checked this version himself yet"
+    } else {
+        "watch        nothing"
+    });
 }
 
 /// The elements of a member of the answer that is a list.

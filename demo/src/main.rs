@@ -64,7 +64,8 @@ async fn demo(arguments: &Arguments, report: &mut Report) -> Result<(), Failed> 
 
 async fn keep_running(report: &Report, system: &System) -> Result<(), Failed> {
     report.title("Everything keeps running until Ctrl-C. Try, for example:");
-    for (home, command) in [("alice", "lookup bob"), ("alice", "send bob 'And at one?'"), ("bob", "receive")] {
+    for (home, command) in [("alice", "lookup bob"), ("alice", "send bob 'And at one?'"), ("bob", "receive")]
+    {
         report.line(&format!("{} {command}", system.client(home)?.command_line()));
     }
     report.line(&format!("curl {}/checkpoint", system.url()?));

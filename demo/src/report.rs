@@ -60,7 +60,10 @@ impl Report {
             line.insert("ok".to_owned(), json!(right));
             line.insert("why".to_owned(), json!(why));
             line.insert("details".to_owned(), details);
-            line.insert("elapsed_ms".to_owned(), json!(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)));
+            line.insert(
+                "elapsed_ms".to_owned(),
+                json!(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            );
             println!("{}", Value::Object(line));
         } else {
             let mark = if right { "as expected" } else { "UNEXPECTED" };

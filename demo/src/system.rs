@@ -82,10 +82,20 @@ impl Log {
         let data = directory.join(name);
         let prefix = format!("{name}.demo.example");
         let max_behind = timing.max_behind.to_string();
-        let arguments =
-            ["init", "--data", path(&data), "--prefix", &prefix, "--max-behind", &max_behind, "--max-ahead", "5000"];
+        let arguments = [
+            "init",
+            "--data",
+            path(&data),
+            "--prefix",
+            &prefix,
+            "--max-behind",
+            &max_behind,
+            "--max-ahead",
+            "5000",
+        ];
         let printed = run("keyglass-log-server", &arguments).await?;
-        let printed: Value = serde_json::from_str(&printed).map_err(|_| SystemError::Output("keyglass-log-server"))?;
+        let printed: Value =
+            serde_json::from_str(&printed).map_err(|_| SystemError::Output("keyglass-log-server"))?;
         let text = |name: &str| {
             let member = printed.get(name).and_then(Value::as_str).map(str::to_owned);
             member.ok_or(SystemError::Output("keyglass-log-server"))
@@ -137,7 +147,11 @@ pub fn witness_line(name: &str, vkey: &str, url: &str) -> String {
 /// A policy for one log: two of the three witnesses.
 #[must_use]
 pub fn policy_text(log_vkey: &str, witness_lines: &[String]) -> String {
-    format!("log {log_vkey}\n{}group two-of-three 2 {}\nquorum two-of-three\n", witness_lines.concat(), WITNESSES.join(" "))
+    format!(
+        "log {log_vkey}\n{}group two-of-three 2 {}\nquorum two-of-three\n",
+        witness_lines.concat(),
+        WITNESSES.join(" ")
+    )
 }
 
 /// The honest system.
@@ -269,7 +283,11 @@ impl System {
 ///
 /// # Errors
 /// [`SystemError`].
-pub async fn start_witness(directory: &Path, name: &str, policy: &Path) -> Result<(Daemon, String), SystemError> {
+pub async fn start_witness(
+    directory: &Path,
+    name: &str,
+    policy: &Path,
+) -> Result<(Daemon, String), SystemError> {
     let data = directory.join(name);
     let key_name = format!("{name}.demo.example");
     let vkey = run("keyglass-witness", &["init", "--data", path(&data), "--name", &key_name]).await?;

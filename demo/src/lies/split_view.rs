@@ -34,10 +34,12 @@ pub async fn refused(report: &mut Report, system: &System) -> Result<(), Failed>
     report.title("4c. Alice is shown a fork; the witnesses are honest");
     report.doing("the log asks the witnesses to cosign its fork");
     let policy = fs::read_to_string(&system.policy).map_err(|error| Failed::Lying(error.to_string()))?;
-    let asks_and_does_not_care: String = policy.lines().map(|line| {
-        if line.starts_with("quorum") { "quorum none\n".to_owned() } else { format!("{line}\n") }
-    }).collect();
-    let fork = LyingLog::start(&system.directory().join("fork"), &asks_and_does_not_care, NO_HEARTBEAT).await?;
+    let asks_and_does_not_care: String = policy
+        .lines()
+        .map(|line| if line.starts_with("quorum") { "quorum none\n".to_owned() } else { format!("{line}\n") })
+        .collect();
+    let fork =
+        LyingLog::start(&system.directory().join("fork"), &asks_and_does_not_care, NO_HEARTBEAT).await?;
     fork.insert(b"bob", account(&system.log.origin, b"bob", 0x50)?).await?;
     for refusal in fork.refusals().await? {
         report.line(&refusal);
@@ -70,7 +72,7 @@ pub async fn run(report: &mut Report) -> Result<(), Failed> {
     report.doing("the auditor compares what the witnesses serve");
     let began = std::time::Instant::now();
     let (code, audit) = split.audit().await?;
-    let evidence = find_evidence(&directory.path().join("auditor").join("evidence"));
+    let evidence = evidence_of(&audit);
     report.line(&format!("auditor: exit code {code}, {:.1} s", began.elapsed().as_secs_f64()));
     let verdict = audit.get("verdict").and_then(Value::as_str).unwrap_or("none").to_owned();
     report.verdict("4c. audit", &verdict, "misbehaving", "the log signed two trees of one size", audit);
@@ -80,10 +82,19 @@ pub async fn run(report: &mut Report) -> Result<(), Failed> {
     let arguments = ["evidence", "verify", path(&evidence), "--log", &split.log.vkey];
     let answer = alice.run(&arguments).await?;
     let named = answer.json.get("faulty_witnesses").map(Value::to_string).unwrap_or_default();
-    let names_w3 = answer.verdict() == "verified" && named.contains("w3") && !named.contains("w1") && !named.contains("w2");
+    let names_w3 = answer.verdict() == "verified"
+        && named.contains("w3")
+        && !named.contains("w1")
+        && !named.contains("w2");
     let verdict = if names_w3 { "verified" } else { answer.verdict() };
     let why = format!("anybody can check it offline; witnesses that signed both sides: {named}");
-    report.verdict("4c. evidence", verdict, if names_w3 { "verified" } else { "verified, naming w3 alone" }, &why, answer.json.clone());
+    report.verdict(
+        "4c. evidence",
+        verdict,
+        if names_w3 { "verified" } else { "verified, naming w3 alone" },
+        &why,
+        answer.json.clone(),
+    );
 
     report.doing("Alice is shown the other side");
     let answer = split.client("alice", &split.honest.url()).run(&["lookup", "bob"]).await?;
@@ -127,9 +138,14 @@ impl<'a> Split<'a> {
         write(&policy, policy_text(&log.vkey, &lines))?;
         // Each side asks only the honest witness that it has, and the one that signs everything.
         let side = |honest: &str| -> String {
-            let without = WITNESSES.into_iter().find(|name| *name != honest && *name != "w3").unwrap_or_default();
+            let without =
+                WITNESSES.into_iter().find(|name| *name != honest && *name != "w3").unwrap_or_default();
             let lines = lines.iter().filter(|line| !line.starts_with(&format!("witness {without} ")));
-            format!("log {}\n{}group both 2 {honest} w3\nquorum both\n", log.vkey, lines.cloned().collect::<String>())
+            format!(
+                "log {}\n{}group both 2 {honest} w3\nquorum both\n",
+                log.vkey,
+                lines.cloned().collect::<String>()
+            )
         };
         let honest = LyingLog::start(&log.data, &side("w1"), NO_HEARTBEAT).await?;
         honest.insert(b"bob", account(&log.origin, b"bob", 0x40)?).await?;
@@ -150,7 +166,8 @@ impl<'a> Split<'a> {
     /// One round of the auditor: its exit code and its report.
     async fn audit(&self) -> Result<(i32, Value), Failed> {
         let data = self.directory.join("auditor");
-        run_program("keyglass-auditor", &["init", "--data", path(&data), "--name", "auditor.demo.example"]).await?;
+        run_program("keyglass-auditor", &["init", "--data", path(&data), "--name", "auditor.demo.example"])
+            .await?;
         let url = self.honest.url();
         let arguments = [
             "follow",
@@ -177,9 +194,14 @@ impl<'a> Split<'a> {
     }
 }
 
-/// The first evidence file in a directory.
-fn find_evidence(directory: &Path) -> Option<std::path::PathBuf> {
-    fs::read_dir(directory).ok()?.filter_map(Result::ok).map(|entry| entry.path()).find(|path| path.is_file())
+/// The evidence that an audit found, preferably one that names a witness.
+fn evidence_of(audit: &Value) -> Option<std::path::PathBuf> {
+    let convictions = audit.get("convictions")?.as_array()?;
+    let names_somebody = |conviction: &&Value| {
+        conviction.get("faulty_witnesses").and_then(Value::as_array).is_some_and(|names| !names.is_empty())
+    };
+    let conviction = convictions.iter().find(names_somebody).or_else(|| convictions.first())?;
+    Some(conviction.get("path")?.as_str()?.into())
 }
 
 /// An account of one device whose keys all follow from `seed`.
@@ -188,6 +210,7 @@ fn account(origin: &str, label: &[u8], seed: u8) -> Result<Vec<u8>, Failed> {
     let signing_key = SigningKey::from_seed(&[device; 32]);
     let dh_key = DhSecretKey::from_bytes(&[dh; 32]).public_key();
     let device = Device::sign(origin, label, 1, &signing_key, dh_key, vec![Suite::X3DH], UnixMillis(0));
-    let record = Draft::new(origin, label, 0).add_device(device).sign_genesis(&SigningKey::from_seed(&[identity; 32]));
+    let record =
+        Draft::new(origin, label, 0).add_device(device).sign_genesis(&SigningKey::from_seed(&[identity; 32]));
     Ok(record.map_err(|error| Failed::Lying(error.to_string()))?.encode())
 }

@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-
 use crate::{
     Failed,
     lying::proxy::{Answered, Asked, Proxy},
@@ -20,7 +19,7 @@ pub struct OldHead {
 }
 
 impl OldHead {
-    /// Starts the server and has it record its answer to somebody who looks Bob up.
+    /// Starts the server and has it record its answer to somebody who looks Alice up.
     ///
     /// # Errors
     /// [`Failed`] if it cannot go on.
@@ -39,12 +38,12 @@ impl OldHead {
             answered
         };
         let proxy = Proxy::start(system.url()?, Arc::new(lie)).await.map_err(Failed::Listen)?;
-        let answer = system.client_of("stranger-early", &proxy.url()).run(&["lookup", "bob"]).await?;
+        let answer = system.client_of("stranger-early", &proxy.url()).run(&["lookup", "alice"]).await?;
         report.answer("2. another lookup", &answer, "verified", "for now, this server tells the truth");
         Ok(Self { proxy, recorded: Instant::now() })
     }
 
-    /// Somebody else looks Bob up, when that head is too old.
+    /// Somebody else looks Alice up, when that head is too old.
     ///
     /// # Errors
     /// [`Failed`] if it cannot go on.
@@ -54,16 +53,21 @@ impl OldHead {
         let too_old = Duration::from_millis(system.timing.max_behind.saturating_add(1_000));
         tokio::time::sleep_until((self.recorded + too_old).into()).await;
         let late = system.client_of("stranger-late", &self.proxy.url());
-        let answer = late.run(&["lookup", "bob"]).await?;
+        let answer = late.run(&["lookup", "alice"]).await?;
         let why = "the head verifies but is older than the log's configuration allows";
         report.answer("4d. old head", &answer, "stale", why);
         let Self { proxy, .. } = self;
         let url = proxy.url();
         drop(proxy);
         let gone = system.client_of("stranger-late", &url);
-        let answer = gone.run(&["lookup", "bob", "--timeout", "1"]).await?;
-        report.answer("4d. no server", &answer, "unreachable", "nobody answers: that is not the same as lying");
-        let honest = system.client("stranger-late")?.run(&["lookup", "bob"]).await?;
+        let answer = gone.run(&["lookup", "alice", "--timeout", "1"]).await?;
+        report.answer(
+            "4d. no server",
+            &answer,
+            "unreachable",
+            "nobody answers: that is not the same as lying",
+        );
+        let honest = system.client("stranger-late")?.run(&["lookup", "alice"]).await?;
         report.answer("4d. honest server", &honest, "verified", "the log itself was in order all the time");
         Ok(())
     }

@@ -34,7 +34,8 @@ pub async fn run(report: &mut Report, system: &System) -> Result<(), Failed> {
     };
     let proxy = Proxy::start(system.url()?, Arc::new(lie)).await.map_err(Failed::Listen)?;
     let answer = system.client_of("alice", &proxy.url()).run(&["send", "bob", "Are you there?"]).await?;
-    let why = "no device that Bob's proven record names signed these prekeys: refused before any key agreement";
+    let why =
+        "no device that Bob's proven record names signed these prekeys: refused before any key agreement";
     report.answer("4a. swapped bundle", &answer, "refused", why);
     Ok(())
 }

@@ -32,11 +32,13 @@ pub async fn run(report: &mut Report, system: &mut System) -> Result<(), Failed>
     report.doing("the provider writes Bob's next version itself");
     let address = system.stop_log().await?;
     let policy = fs::read_to_string(&system.policy).map_err(|error| Failed::Lying(error.to_string()))?;
-    let log = LyingLog::start(&system.log.data, &policy, Duration::from_millis(system.timing.heartbeat)).await?;
+    let log =
+        LyingLog::start(&system.log.data, &policy, Duration::from_millis(system.timing.heartbeat)).await?;
     let genuine = log.value(BOB, 0)?;
     log.insert(BOB, with_another_device(&system.log.origin, &genuine)?).await?;
     let answer = system.client_of("alice", &log.url()).run(&["lookup", "bob"]).await?;
-    let why = "version 1 is in the log, but Bob's identity did not sign it; version 0 is not used in its place";
+    let why =
+        "version 1 is in the log, but Bob's identity did not sign it; version 0 is not used in its place";
     report.answer("4b. added device", &answer, "refused", why);
     log.stop().await;
     copy_data(&system.log.data, &system.directory().join("fork"))?;
@@ -52,7 +54,12 @@ pub async fn run(report: &mut Report, system: &mut System) -> Result<(), Failed>
     let why = "the identity is not the one that Alice met, and only the provider vouches for it";
     report.answer("4b. reset", &answer, "changed", why);
     let answer = system.client("alice")?.run(&["send", "bob", "Is that you?"]).await?;
-    report.answer("4b. send after reset", &answer, "changed", "nothing is encrypted to it unless Alice accepts it");
+    report.answer(
+        "4b. send after reset",
+        &answer,
+        "changed",
+        "nothing is encrypted to it unless Alice accepts it",
+    );
     Ok(())
 }
 
@@ -86,7 +93,8 @@ fn with_another_device(origin: &str, genuine: &[u8]) -> Result<Vec<u8>, Failed> 
 fn reset(origin: &str, genuine: &[u8]) -> Result<Vec<u8>, Failed> {
     let before = valid(origin, genuine)?;
     let old: Vec<u32> = before.record().devices.iter().map(|device| device.id).collect();
-    let draft = old.into_iter().fold(Draft::after(origin, BOB, &before, 2), |draft, id| draft.remove_device(id));
+    let draft =
+        old.into_iter().fold(Draft::after(origin, BOB, &before, 2), |draft, id| draft.remove_device(id));
     let id = draft.next_device_id();
     let identity = SigningKey::from_seed(&[0x6b; 32]);
     let record = draft.add_device(intruder(origin, id)).sign_reset(&identity);

@@ -116,7 +116,9 @@ impl LyingLog {
         let sequenced = receiver.await.map_err(lying)??.await.map_err(lying)?;
         let mut published = self.published.watch();
         let there = |head: &Option<Arc<_>>| {
-            head.as_ref().is_some_and(|head: &Arc<keyglass_log_server::store::PublishedHead>| head.size > sequenced.position)
+            head.as_ref().is_some_and(|head: &Arc<keyglass_log_server::store::PublishedHead>| {
+                head.size > sequenced.position
+            })
         };
         tokio::time::timeout(PATIENCE, published.wait_for(there)).await.map_err(lying)?.map_err(lying)?;
         Ok(())
@@ -130,9 +132,13 @@ impl LyingLog {
         let mut status = self.status.clone();
         let all_answered = |status: &Status| {
             let witnesses = &status.witnesses;
-            !witnesses.is_empty() && witnesses.iter().all(|w| w.failing.is_some() || w.cosigned >= status.target)
+            !witnesses.is_empty()
+                && witnesses.iter().all(|w| w.failing.is_some() || w.cosigned >= status.target)
         };
-        let status = tokio::time::timeout(PATIENCE, status.wait_for(all_answered)).await.map_err(lying)?.map_err(lying)?;
+        let status = tokio::time::timeout(PATIENCE, status.wait_for(all_answered))
+            .await
+            .map_err(lying)?
+            .map_err(lying)?;
         let answer = |witness: &publisher::WitnessStatus| {
             witness.failing.as_ref().map(|(_, error)| format!("{}: {error}", witness.name))
         };

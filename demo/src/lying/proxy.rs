@@ -89,7 +89,9 @@ impl Proxy {
 
 async fn pass_on(State(upstream): State<Arc<Upstream>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, MAX_BODY).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
+    let Ok(body) = to_bytes(body, MAX_BODY).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let asked = Asked { method: parts.method, path, body };
     match ask(&upstream, &asked, parts.headers).await {
@@ -111,8 +113,13 @@ async fn ask(upstream: &Upstream, asked: &Asked, mut headers: HeaderMap) -> reqw
         headers.remove(hop);
     }
     let url = format!("{}{}", upstream.url, asked.path);
-    let response =
-        upstream.client.request(asked.method.clone(), url).headers(headers).body(asked.body.clone()).send().await?;
+    let response = upstream
+        .client
+        .request(asked.method.clone(), url)
+        .headers(headers)
+        .body(asked.body.clone())
+        .send()
+        .await?;
     Ok(Answered {
         status: response.status(),
         content_type: response.headers().get(header::CONTENT_TYPE).cloned(),

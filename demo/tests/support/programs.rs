@@ -1,0 +1,74 @@
+//! Starting the programs where they were, and programs that must not start.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use keyglass_demo::{
+    daemon::{Daemon, program},
+    system::{System, Timing, WITNESSES, path},
+};
+use tokio::process::Command;
+
+use super::{api::Api, user};
+use crate::support::user::User;
+
+/// How long a program may take to refuse.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Without heartbeats: the log's size then changes by updates only.
+pub const QUIET: Timing = Timing { max_behind: 3_600_000, heartbeat: 3_000_000 };
+
+/// A witness that can be started again where it was.
+#[derive(Debug, Clone)]
+pub struct WitnessPlace {
+    pub data: PathBuf,
+    pub policy: PathBuf,
+    pub address: String,
+}
+
+impl WitnessPlace {
+    /// The place of the system's witness with this index.
+    pub fn of(system: &System, index: usize) -> Self {
+        Self {
+            data: system.directory().join(WITNESSES[index]),
+            policy: system.directory().join("witness.policy"),
+            address: system.witnesses[index].address().to_owned(),
+        }
+    }
+
+    pub async fn start(&self) -> Daemon {
+        let arguments = self.arguments();
+        Daemon::start("keyglass-witness", &arguments, &self.data.with_extension("log")).await.unwrap()
+    }
+
+    pub fn arguments(&self) -> Vec<String> {
+        serve(&self.data, &self.policy, &self.address)
+    }
+}
+
+/// The arguments by which a witness or a log-server serves.
+pub fn serve(data: &Path, policy: &Path, address: &str) -> Vec<String> {
+    let arguments = ["serve", "--data", path(data), "--policy", path(policy), "--listen", address];
+    arguments.map(str::to_owned).to_vec()
+}
+
+/// Runs a program that must end by itself.
+pub async fn run_to_end(name: &str, arguments: &[String]) -> Output {
+    let mut command = Command::new(program(name).unwrap());
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    let ended = tokio::time::timeout(PATIENCE, command.output()).await;
+    ended.unwrap_or_else(|_| panic!("{name} {arguments:?} did not end")).unwrap()
+}
+
+/// The system's HTTP.
+pub fn api(system: &System) -> Api {
+    Api::new(system.url().unwrap(), &system.log.origin)
+}
+
+/// A user of the system who has seen nothing yet.
+pub fn new_user(system: &System) -> User {
+    User::new(&user::verifier(system))
+}

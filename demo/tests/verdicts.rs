@@ -1,0 +1,67 @@
+//! The demo as a script sees it: every step says what was expected of it, and only that makes it succeed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
+
+use std::{
+    collections::BTreeSet,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+/// The steps that the demo must not leave out, each with the verdict that it must get.
+const STEPS: [(&str, &str); 19] = [
+    ("1. register", "verified"),
+    ("2. lookup", "verified"),
+    ("2. register", "verified"),
+    ("2. send", "verified"),
+    ("3. receive", "verified"),
+    ("3. redelivery", "verified"),
+    ("2. another lookup", "verified"),
+    ("4a. swapped bundle", "refused"),
+    ("4b. added device", "refused"),
+    ("4b. reset", "changed"),
+    ("4b. send after reset", "changed"),
+    ("4c. fork without quorum", "unwitnessed"),
+    ("4c. fork with quorum", "verified"),
+    ("4c. audit", "misbehaving"),
+    ("4c. evidence", "verified"),
+    ("4c. both sides", "misbehaving"),
+    ("4d. old head", "stale"),
+    ("4d. no server", "unreachable"),
+    ("4d. honest server", "verified"),
+];
+
+#[test]
+fn every_verdict_is_the_expected_one() {
+    let output = Command::new(env!("CARGO_BIN_EXE_keyglass-demo"))
+        .arg("--json")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let steps: Vec<(&str, &str)> = lines
+        .iter()
+        .filter(|line| line["step"] != "end")
+        .map(|line| (line["step"].as_str().unwrap(), line["verdict"].as_str().unwrap()))
+        .collect();
+    assert_eq!(steps, STEPS, "{text}");
+    assert!(lines.iter().all(|line| line["ok"] == true), "{text}");
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let details = |step: &str| &lines.iter().find(|line| line["step"] == step).unwrap()["details"];
+    let members: BTreeSet<&str> =
+        details("2. lookup").as_object().unwrap().keys().map(String::as_str).collect();
+    for member in
+        ["verdict", "version", "tree_size", "head_age_ms", "witnesses", "devices", "proof_bytes", "verify_us"]
+    {
+        assert!(members.contains(member), "{member} is missing: {members:?}");
+    }
+    assert_eq!(details("4c. evidence")["faulty_witnesses"], serde_json::json!(["w3"]));
+}
