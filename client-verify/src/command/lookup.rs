@@ -21,6 +21,12 @@ use crate::{
 /// The verdicts of a look-up.
 pub async fn run(context: &mut Context, label: &str, accept_change: bool) -> Result<Outcome, Failure> {
     let mut resolved = context.resolve(label).await?;
+    let own = context.home.account(label)?.filter(|own| own.published.is_some());
+    if let Some(own) = &own
+        && own.identity().verifying_key() != resolved.account.valid().record().identity_key
+    {
+        return Err(replaced(&resolved));
+    }
     let broken = resolved.account.identity() == Identity::Broken;
     if broken {
         if !accept_change {
@@ -32,7 +38,20 @@ pub async fn run(context: &mut Context, label: &str, accept_change: bool) -> Res
     let succeeded = resolved.account.identity() == Identity::Succeeded;
     // A change that the account's own keys authorised is shown once and is then the identity known.
     let verdict = if succeeded && !accept_change { Verdict::Changed } else { Verdict::Verified };
-    Ok(describe(context, label, &resolved, verdict))
+    Ok(describe(context, label, &resolved, verdict, own.is_some()))
+}
+
+/// One's own label with an identity that is not one's own.
+fn replaced(resolved: &Resolved) -> Failure {
+    let record = resolved.account.valid().record();
+    let message = "THIS IS YOUR OWN LABEL, and the log shows an identity that is not yours: whoever looks you up now \
+                   reaches somebody else. Tell your contacts, and ask the provider.";
+    let mut failure = Failure::new(Verdict::Changed, "own_identity_replaced", message);
+    failure.message = message.to_owned();
+    failure
+        .with("version", record.version)
+        .with("authorised_by", authorised_by(&resolved.account))
+        .with("identity_key", hex(&record.identity_key.to_bytes()))
 }
 
 /// The reset, with everything that was verified all the same.
@@ -46,7 +65,7 @@ fn describe_failure(context: &Context, resolved: &Resolved) -> Failure {
 }
 
 /// The outcome for a person and for scripts.
-fn describe(context: &Context, label: &str, resolved: &Resolved, verdict: Verdict) -> Outcome {
+fn describe(context: &Context, label: &str, resolved: &Resolved, verdict: Verdict, own: bool) -> Outcome {
     let facts = Facts::new(context, resolved);
     let account = &resolved.account;
     let record = account.valid().record();
@@ -62,7 +81,8 @@ fn describe(context: &Context, label: &str, resolved: &Resolved, verdict: Verdic
     outcome.line(format!("  witnesses   {}", facts.witness_line()));
     outcome.line(format!("  version     {}, authorised by {}", record.version, by(change.by)));
     outcome.line(format!("  identity    {}", grouped(&record.identity_key.to_bytes())));
-    outcome.line(format!("              {}", acquaintance(resolved)));
+    let acquaintance = if own { "your own".to_owned() } else { acquaintance(resolved) };
+    outcome.line(format!("              {acquaintance}"));
     for line in changes(change) {
         outcome.line(format!("              {line}"));
     }

@@ -4,22 +4,25 @@
 //! their owner only; one process at a time works with a home. The state of a log changes only after a response verified.
 
 mod account;
+mod device;
 mod document;
 mod file;
 mod home;
 mod lock;
 mod log;
+mod session;
 mod text;
 
 #[cfg(test)]
 mod tests;
 
-pub use account::{
-    BatchState, Counters, OneTimeState, OwnAccount, OwnDeviceState, Secrets, SeenHandshake,
-    SignedPreKeyState, StoredSession, TextKey, UnreadText,
+pub use account::{OwnAccount, TextKey, UnreadText};
+pub use device::{
+    BatchState, Counters, OneTimeState, OwnDeviceState, Secrets, SeenHandshake, SignedPreKeyState,
 };
 pub use document::{Format, StateError};
 pub use file::{FileError, MAX_FILE};
 pub use home::Home;
 pub use lock::{Lock, LockError};
 pub use log::{Contact, Contacts, LogDocument};
+pub use session::StoredSession;

@@ -9,9 +9,12 @@
 )]
 #![cfg(feature = "cli")]
 
+mod histories;
 mod honest;
 mod hostile;
 mod log;
+mod messages;
+mod records;
 mod server;
 mod unreachable;
 

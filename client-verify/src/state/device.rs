@@ -1,0 +1,229 @@
+//! A device of one's own: its keys, its prekeys, and the handshakes that it took part in.
+
+use keyglass_crypto::{dh::DhSecretKey, secret::Secret, sign::SigningKey};
+use serde::{Deserialize, Serialize};
+
+use super::{session::StoredSession, text};
+use crate::x3dh::{HandshakeId, Memory, OneTimeId, OneTimeSecret, Received};
+
+/// A device whose secrets are kept here.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnDeviceState {
+    /// Its number in the account.
+    pub id: u32,
+    /// The seed of its signing key.
+    #[serde(with = "text::secret")]
+    pub signing_seed: Secret<32>,
+    /// Its X25519 identity key.
+    #[serde(with = "text::secret")]
+    pub dh_secret: Secret<32>,
+    /// Its signed prekeys, oldest first.
+    pub signed_prekeys: Vec<SignedPreKeyState>,
+    /// Its batches of one-time prekeys, oldest first.
+    pub batches: Vec<BatchState>,
+    /// Numbers that were given out, of prekeys that may be erased since: none is ever given out again.
+    pub counters: Counters,
+    /// The handshakes that were accepted. Each is kept as long as its signed prekey, without which the same message cannot
+    /// be accepted again anyway.
+    pub seen: Vec<SeenHandshake>,
+    /// The sessions.
+    pub sessions: Vec<StoredSession>,
+}
+
+/// The next numbers of a device's prekeys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counters {
+    /// Of signed prekeys.
+    pub signed_prekey: u32,
+    /// Of batches.
+    pub batch: u32,
+    /// Of one-time prekeys.
+    pub one_time: u32,
+}
+
+/// A signed prekey with its secret.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedPreKeyState {
+    /// Its number.
+    pub id: u32,
+    /// The secret.
+    #[serde(with = "text::secret")]
+    pub secret: Secret<32>,
+    /// When it was made, milliseconds since the Unix epoch.
+    pub created: u64,
+    /// When others stop using it, milliseconds since the Unix epoch.
+    pub expires: u64,
+    /// The signed structure, as it is uploaded.
+    #[serde(with = "text::bytes")]
+    pub signed: Vec<u8>,
+    /// Whether the server has confirmed it.
+    pub uploaded: bool,
+}
+
+/// A batch of one-time prekeys.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchState {
+    /// Its number.
+    pub number: u32,
+    /// When others stop using it, milliseconds since the Unix epoch.
+    pub expires: u64,
+    /// The batch with all its public keys, as it is uploaded.
+    #[serde(with = "text::bytes")]
+    pub signed: Vec<u8>,
+    /// Whether the server has confirmed it.
+    pub uploaded: bool,
+    /// The keys.
+    pub keys: Vec<OneTimeState>,
+}
+
+/// A one-time prekey: its secret, or the fact that it was used.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OneTimeState {
+    /// Its number.
+    pub id: u32,
+    /// The secret until a handshake consumes it.
+    #[serde(with = "text::optional_secret")]
+    pub secret: Option<Secret<32>>,
+}
+
+/// A handshake that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeenHandshake {
+    /// Its id.
+    #[serde(with = "text::array")]
+    pub handshake: [u8; 32],
+    /// The signed prekey that it used.
+    pub signed_prekey: u32,
+}
+
+impl OwnDeviceState {
+    /// A device without prekeys.
+    #[must_use]
+    pub fn new(id: u32, signing_seed: Secret<32>, dh_secret: Secret<32>) -> Self {
+        Self {
+            id,
+            signing_seed,
+            dh_secret,
+            signed_prekeys: Vec::new(),
+            batches: Vec::new(),
+            counters: Counters { signed_prekey: 1, batch: 1, one_time: 1 },
+            seen: Vec::new(),
+            sessions: Vec::new(),
+        }
+    }
+
+    /// The key that signs prekeys and requests.
+    #[must_use]
+    pub fn signing_key(&self) -> SigningKey {
+        SigningKey::from_seed(self.signing_seed.expose())
+    }
+
+    /// The X25519 identity key.
+    #[must_use]
+    pub fn dh_key(&self) -> DhSecretKey {
+        DhSecretKey::from_bytes(self.dh_secret.expose())
+    }
+
+    /// The secrets in the form that the handshake takes them.
+    #[must_use]
+    pub fn secrets(&self) -> Secrets<'_> {
+        Secrets {
+            state: self,
+            signed: self
+                .signed_prekeys
+                .iter()
+                .map(|key| (key.id, DhSecretKey::from_bytes(key.secret.expose())))
+                .collect(),
+            one_time: self
+                .batches
+                .iter()
+                .flat_map(|batch| batch.keys.iter().map(|key| (batch.number, key)))
+                .map(|(batch, key)| {
+                    let secret = key.secret.as_ref().map(|secret| DhSecretKey::from_bytes(secret.expose()));
+                    (OneTimeId { batch, id: key.id }, secret)
+                })
+                .collect(),
+        }
+    }
+
+    /// Takes a first message's session in: the session and the handshake are remembered, the one-time secret is erased.
+    /// Only storing the account makes it durable.
+    pub fn absorb(&mut self, received: &Received, signed_prekey: u32) {
+        if let Some(consumed) = received.consumed {
+            let keys = self.batches.iter_mut().filter(|batch| batch.number == consumed.batch);
+            for key in keys.flat_map(|batch| batch.keys.iter_mut()).filter(|key| key.id == consumed.id) {
+                key.secret = None;
+            }
+        }
+        self.seen.push(SeenHandshake { handshake: received.session.handshake.0, signed_prekey });
+        self.sessions.push(StoredSession::from(&received.session));
+    }
+
+    /// Adds a signed prekey, whose number is [`Counters::signed_prekey`].
+    pub fn add_signed_prekey(&mut self, key: SignedPreKeyState) {
+        self.counters.signed_prekey = key.id.saturating_add(1);
+        self.signed_prekeys.push(key);
+    }
+
+    /// Adds a batch, whose number is [`Counters::batch`] and whose keys start at [`Counters::one_time`].
+    pub fn add_batch(&mut self, batch: BatchState) {
+        self.counters.batch = batch.number.saturating_add(1);
+        self.counters.one_time =
+            batch.keys.last().map_or(self.counters.one_time, |key| key.id.saturating_add(1));
+        self.batches.push(batch);
+    }
+
+    /// How many one-time prekeys are not used up, of those that have not expired at `now` (milliseconds since the Unix
+    /// epoch).
+    #[must_use]
+    pub fn live_one_time(&self, now: u64) -> usize {
+        self.batches
+            .iter()
+            .filter(|batch| batch.expires > now)
+            .flat_map(|batch| &batch.keys)
+            .filter(|key| key.secret.is_some())
+            .count()
+    }
+
+    /// Erases signed prekeys that expired more than `retention` milliseconds before `now`, with the handshakes that used
+    /// them, and the batches likewise. Messages that were delayed for longer can no longer be opened.
+    pub fn erase_expired(&mut self, now: u64, retention: u64) {
+        let kept = |expires: u64| expires.saturating_add(retention) > now;
+        self.signed_prekeys.retain(|key| kept(key.expires));
+        self.batches.retain(|batch| kept(batch.expires));
+        let ids: Vec<u32> = self.signed_prekeys.iter().map(|key| key.id).collect();
+        self.seen.retain(|seen| ids.contains(&seen.signed_prekey));
+    }
+}
+
+/// The secrets of a device, decoded, with its memory of handshakes.
+#[derive(Debug)]
+pub struct Secrets<'a> {
+    state: &'a OwnDeviceState,
+    signed: Vec<(u32, DhSecretKey)>,
+    one_time: Vec<(OneTimeId, Option<DhSecretKey>)>,
+}
+
+impl Memory for Secrets<'_> {
+    fn has_seen(&self, handshake: &HandshakeId) -> bool {
+        self.state.seen.iter().any(|seen| seen.handshake == handshake.0)
+    }
+
+    fn signed_prekey(&self, id: u32) -> Option<&DhSecretKey> {
+        self.signed.iter().find(|(known, _)| *known == id).map(|(_, secret)| secret)
+    }
+
+    fn one_time_prekey(&self, id: &OneTimeId) -> OneTimeSecret<'_> {
+        match self.one_time.iter().find(|(known, _)| known == id) {
+            Some((_, Some(secret))) => OneTimeSecret::Live(secret),
+            Some((_, None)) => OneTimeSecret::Consumed,
+            None => OneTimeSecret::Unknown,
+        }
+    }
+}
