@@ -178,6 +178,29 @@ async fn a_log_that_goes_back_and_takes_another_way_is_convicted() {
 }
 
 #[tokio::test]
+async fn a_head_can_be_disputed_before_everything_is_replayed() {
+    let world = World::new().await;
+    world.publish(&honest(20_000), &[0, 2]);
+    world.clock.set(START + 20_000);
+    world.cosigned(1, &world.keys.note(&fork(100), &[1]));
+    // What is replayed ends where the log signed nothing, and the rest is withheld.
+    world.log.lie("tile/entries/070", Lie::Status(404));
+    world.log.lie("tile/0/000", Lie::Status(404));
+    let report = world.round().await;
+    assert_eq!((report.verdict, report.tree_size), (Verdict::Unreconciled, 16_384));
+    assert!(kinds(&report).contains(&"withheld") && kinds(&report).contains(&"disputed"), "{report:?}");
+    assert_eq!(report.witnesses[1].state, WitnessState::Disputed);
+    assert!(report.evidence.is_empty());
+    // The tiles under the signed head prove it, before the entries do.
+    world.log.be_honest();
+    world.log.lie("tile/entries/070", Lie::Status(404));
+    let report = world.round().await;
+    assert_eq!((report.verdict, report.tree_size), (Verdict::Misbehaving, 16_384));
+    assert_eq!(world.convictions(&report)[0].1.sizes(), (100, 20_000));
+    assert_eq!(report.witnesses[1].state, WitnessState::Contradicts);
+}
+
+#[tokio::test]
 async fn an_impossible_empty_tree_is_evidence_by_itself() {
     let world = World::new().await;
     let impossible = Checkpoint::new(world.keys.origin(), 0, [3; 32]).unwrap();

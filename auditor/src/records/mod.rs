@@ -207,7 +207,7 @@ impl Records {
             let after = (head.size().saturating_add(1), [0; 32]);
             let larger = self.heads.range(after..).map(|(_, other)| other);
             let larger = larger.filter(|other| other.standing == Standing::Agrees).map(|other| &other.head);
-            larger.clone().take(MAX_CONFRONTED).chain(larger.last()).collect()
+            larger.clone().take(MAX_CONFRONTED).chain(larger.clone().next_back()).collect()
         };
         for other in others {
             evidence.extend(self.proven_contradiction(&snapshot, head, other)?);

@@ -22,9 +22,12 @@ use crate::{
 
 const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 const TILES: TableDefinition<'static, (u8, u64), &[u8]> = TableDefinition::new("tiles");
-/// By size and what is signed: standing, first seen (ms), source, note.
-const HEADS: TableDefinition<'static, (u64, &[u8; 32]), (u8, u64, &str, &[u8])> =
-    TableDefinition::new("heads");
+const HEADS: TableDefinition<'static, HeadKey, HeadValue> = TableDefinition::new("heads");
+
+/// Size, and the hash of what is signed.
+type HeadKey = (u64, &'static [u8; 32]);
+/// Standing, first seen (ms), source, note.
+type HeadValue = (u8, u64, &'static str, &'static [u8]);
 
 const FORMAT_KEY: &str = "format";
 const FORMAT: &[u8] = b"1";
