@@ -4,7 +4,8 @@
 //! - [`ibst`], [`ladder`], [`log_hash`], [`log_tree`], [`prefix_tree`]: the trees and the proofs from them;
 //! - [`view`] and [`algorithms`]: each algorithm, written once for both sides;
 //! - [`client`]: a user's requests, and verifying the responses;
-//! - [`prover`]: the log's responses.
+//! - [`prover`]: the log's responses;
+//! - [`audit`]: an auditor's replay of a log.
 //!
 //! Everything here is pure: time and randomness are arguments, and nothing reads or writes anything.
 #![cfg_attr(
@@ -19,6 +20,7 @@
 )]
 
 pub mod algorithms;
+pub mod audit;
 pub mod client;
 pub mod config;
 pub mod ibst;
