@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    middleware::{from_fn_with_state, map_response},
+    middleware::{from_fn, from_fn_with_state, map_response},
     response::{IntoResponse as _, Response},
 };
 use keyglass_account::problem::Problem;
-use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer};
+use tower_http::catch_panic::CatchPanicLayer;
 
+pub mod body;
 pub mod connections;
 pub mod failure;
 pub mod health;
@@ -22,9 +23,6 @@ use failure::Failure;
 use limits::RateLimit;
 use metrics::Metrics;
 
-/// The longest body that any endpoint reads, in bytes.
-pub const MAX_BODY: usize = 2 << 20;
-
 /// The longest that any answer may take.
 pub const MAX_ANSWER_TIME: Duration = Duration::from_secs(30);
 
@@ -35,7 +33,7 @@ pub fn bounded(endpoints: Router, metrics: Arc<Metrics>, rate: Option<Arc<RateLi
         .fallback(|| async { Failure::new(Problem::NotFound) })
         .method_not_allowed_fallback(|| async { Failure::new(Problem::MethodNotAllowed) })
         .layer(CatchPanicLayer::custom(|_| Failure::new(Problem::Internal).into_response()))
-        .layer(RequestBodyLimitLayer::new(MAX_BODY))
+        .layer(from_fn(body::read))
         .layer(from_fn_with_state(MAX_ANSWER_TIME, limits::time));
     if let Some(rate) = rate {
         router = router.layer(from_fn_with_state(rate, limits::rate));

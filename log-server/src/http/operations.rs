@@ -31,7 +31,7 @@ const MEDIA_TYPE: &str = "application/octet-stream";
 const MAX_QUESTION: usize = 4096;
 
 /// The longest update in bytes: several records of the greatest length, or many of a usual one.
-pub const MAX_UPDATE: usize = 1 << 20;
+pub const MAX_UPDATE: usize = super::body::MAX_BODY;
 
 /// `GET /v1/configuration` and `POST /v1/...` for each operation.
 pub fn router(log: Arc<Log>) -> Router {

@@ -218,6 +218,45 @@ async fn a_restart_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
+async fn a_witness_that_cosigned_what_was_not_published_before_the_end_is_not_failing() {
+    let witnesses = [witness(1, Manner::Honest).await, witness(2, Manner::Honest).await];
+    let policy = policy_of(&witnesses, 2);
+    let mut log = Log::new();
+    let (_, running) = log.start(&policy);
+    log.grow();
+    log.judged(1, &policy).await;
+    let first = Published::open(&*log.store).unwrap();
+    log.grow();
+    log.judged(2, &policy).await;
+    running.abort();
+    let _ = running.await;
+    // As if the process had been killed between the second head's cosignatures and its publication.
+    log.published = Arc::new(first);
+    let (mut status, running) = log.start(&policy);
+    let mut failed = false;
+    let reached = status.wait_for(|status| {
+        failed |= status.witnesses.iter().any(|witness| witness.failing.is_some());
+        status.published == 2
+    });
+    reached.await.unwrap();
+    assert!(!failed, "a witness was called failing");
+    running.abort();
+}
+
+#[tokio::test]
+async fn a_witness_that_cosigned_more_than_the_log_has_is_failing() {
+    let told = Manner::Says(409, SIZE_MEDIA_TYPE, b"3\n".to_vec());
+    let witnesses = [witness(1, Manner::Honest).await, witness(2, told).await];
+    let policy = policy_of(&witnesses, 1);
+    let mut log = Log::new();
+    let (mut status, running) = log.start(&policy);
+    log.grow();
+    let ahead = |(_, error): &(u32, AskError)| *error == AskError::Ahead { told: 3, size: 1 };
+    status.wait_for(|status| status.witnesses[1].failing.as_ref().is_some_and(ahead)).await.unwrap();
+    running.abort();
+}
+
+#[tokio::test]
 async fn without_witnesses_a_head_is_published_at_once() {
     let policy = Policy::parse(b"quorum none\n").unwrap();
     let mut log = Log::new();

@@ -35,12 +35,19 @@ pub enum AskError {
     /// A refusal, with its HTTP status.
     #[error("refused with status {0}")]
     Refused(u16),
+    /// It has cosigned a larger tree of this log, which has that many entries: before a restart it was asked for a head
+    /// that was not published any more. It will be asked for the newest head soon.
+    #[error("it has cosigned {told} entries of this log already")]
+    Newer {
+        /// The size it told.
+        told: u64,
+    },
     /// It has cosigned a larger tree than this log has: the log has lost entries, or the witness lies.
     #[error("it has cosigned {told} entries of this log, which has {size}: has the log been rolled back?")]
     Ahead {
         /// The size it told.
         told: u64,
-        /// The size of the head that it was asked to cosign.
+        /// The size that the log has.
         size: u64,
     },
     /// It told a size that it then refused as well.
@@ -116,7 +123,7 @@ impl Witness {
                 StatusCode::CONFLICT => {
                     let told = told_size(response).await?;
                     if told > size {
-                        return Err(AskError::Ahead { told, size });
+                        return Err(self.ahead(told).await?);
                     }
                     self.size = told;
                 }
@@ -124,6 +131,18 @@ impl Witness {
             }
         }
         Err(AskError::NamesSizes)
+    }
+
+    /// What it means that the witness has cosigned more entries than it was asked for.
+    async fn ahead(&mut self, told: u64) -> Result<AskError, StoreError> {
+        let store = Arc::clone(&self.store);
+        let read = move || store.snapshot()?.size();
+        let size = tokio::task::spawn_blocking(read).await.map_err(|e| StoreError::Backend(e.to_string()))??;
+        if told > size {
+            return Ok(AskError::Ahead { told, size });
+        }
+        self.size = told;
+        Ok(AskError::Newer { told })
     }
 
     async fn consistency_proof(&self, old: u64, new: u64) -> Result<Vec<Digest>, StoreError> {

@@ -51,6 +51,10 @@ impl Worker {
                         return;
                     }
                 }
+                Err(error @ AskError::Newer { .. }) => {
+                    tracing::debug!(index = self.index, %error, size = head.size, "the next head is waited for");
+                    answered = head.size;
+                }
                 Err(error) => {
                     let wait = self.backoff.failed();
                     self.failed(error, wait);

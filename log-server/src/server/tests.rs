@@ -294,6 +294,7 @@ async fn an_update_that_was_not_seen_published_is_found_by_asking_again() {
         let retry = refused(owner.post("/v1/update", encoded.clone()).await, Problem::UpdatePending).await;
         assert_eq!(retry.as_deref(), Some("1"));
     }
+    server.state.clone().wait_for(|state| state.size == 2).await.unwrap();
     // Nobody sees what is not witnessed.
     let search = SearchRequest { last: None, label: LABEL.to_vec(), version: None }.encode().unwrap();
     refused(owner.post("/v1/search", search).await, Problem::UnknownLabel).await;
@@ -431,6 +432,7 @@ async fn bad_requests_are_refused_each_for_its_cause_and_change_nothing() {
     refused(owner.post("/checkpoint", Vec::new()).await, Problem::MethodNotAllowed).await;
     refused(owner.get("/nothing").await, Problem::NotFound).await;
     refused(owner.post("/v1/search", vec![0; 3 << 20]).await, Problem::BodyTooLarge).await;
+    refused(owner.post("/v1/messages", vec![0; 1 << 20]).await, Problem::BodyTooLarge).await;
     refused(owner.post("/v1/update", vec![0; (1 << 20) + 1]).await, Problem::BodyTooLarge).await;
 
     let update = |last, label: &[u8], greatest_version, values: Vec<Vec<u8>>| {
@@ -440,7 +442,8 @@ async fn bad_requests_are_refused_each_for_its_cause_and_change_nothing() {
     let origin = rig.origin.as_str();
     let next = account.next(origin);
     let mut flipped = next.clone();
-    *flipped.last_mut().unwrap() ^= 1;
+    // The last byte says that no new identity signs; the signature is before it.
+    *flipped.iter_mut().nth_back(1).unwrap() ^= 1;
     let valid = account.last.take().unwrap();
     let before = match verify(origin, LABEL, 0, &genesis, None).unwrap() {
         Verified::Valid { record, .. } => *record,
