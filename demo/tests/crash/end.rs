@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::{
     KILLS, load,
     prekeys::TargetDevice,
-    support::{api::to_json, user::User},
+    support::{api::{Call, to_json}, user::User},
     world::World,
 };
 
@@ -53,8 +53,7 @@ async fn check_versions(world: &Arc<World>, returning: Vec<User>) {
 
 /// What is left of a device's one-time prekeys, and what was handed out, is what it uploaded.
 async fn check_pool(world: &World, target: &TargetDevice) {
-    let get = async || world.api.with_token(Method::GET, PREKEYS, &target.token, Vec::new()).await;
-    let status: PreKeyStatus = world.until_answered(get).await.json();
+    let status: PreKeyStatus = world.until_answered(Call::with_token(Method::GET, PREKEYS, &target.token, Vec::new())).await.json();
     let (left, gone) = (u64::from(status.one_time), world.handed_out.count(target.index));
     assert_eq!(left + gone, *target.uploaded.borrow(), "device {}: {left} left, {gone} gone", target.index);
 }
@@ -68,8 +67,7 @@ async fn check_mailbox(world: &World, target: &TargetDevice) {
         }
     }
     loop {
-        let get = async || world.api.with_token(Method::GET, MESSAGES, &target.token, Vec::new()).await;
-        let answer: Messages = world.until_answered(get).await.json();
+            let answer: Messages = world.until_answered(Call::with_token(Method::GET, MESSAGES, &target.token, Vec::new())).await.json();
         for message in &answer.messages {
             assert_eq!(
                 expected.remove(&message.id).as_deref(),
@@ -78,9 +76,8 @@ async fn check_mailbox(world: &World, target: &TargetDevice) {
             );
         }
         let body = to_json(&AckMessages { ids: answer.messages.iter().map(|message| message.id).collect() });
-        let post =
-            async || world.api.with_token(Method::POST, MESSAGES_ACK, &target.token, body.clone()).await;
-        assert_eq!(world.until_answered(post).await.status, 204);
+        let acknowledge = Call::with_token(Method::POST, MESSAGES_ACK, &target.token, body);
+        assert_eq!(world.until_answered(acknowledge).await.status, 204);
         if !answer.more {
             break;
         }
@@ -112,7 +109,7 @@ pub fn report(world: &World, kills_of_log: u32, kills_of_witness: u32) {
     println!("       and {} while they started", counts.killed_while_starting.get());
     println!(
         "requests: {} begun, {} broken, {} not ready",
-        world.begun.borrow(),
+        *world.begun.borrow(),
         counts.broken.get(),
         counts.not_ready.get()
     );

@@ -16,7 +16,10 @@ use keyglass_tlog::{
 };
 use tokio::time::MissedTickBehavior;
 
-use crate::{support::now, world::World};
+use crate::{
+    support::{api::Call, now},
+    world::World,
+};
 
 /// How often the log and the witnesses are asked for their checkpoints: nothing tells of a new one.
 const INTERVAL: Duration = Duration::from_millis(15);
@@ -59,7 +62,7 @@ pub async fn follow_log(world: Arc<World>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !world.is_stopped() {
         ticks.tick().await;
-        let Ok(answer) = world.api.get("/checkpoint").await else { continue };
+        let Ok(answer) = world.api.attempt(&Call::get("/checkpoint")).await else { continue };
         assert!(matches!(answer.status, 200 | 503), "{} {}", answer.status, answer.text());
         if answer.status == 200 {
             let note = SignedNote::parse(&answer.body).unwrap();

@@ -6,7 +6,7 @@ use keyglass_keytrans::{client::decode_update_responses, wire::Wire as _};
 use rand::{RngExt as _, rngs::StdRng};
 
 use crate::{
-    support::{account::Account, user::User},
+    support::{account::Account, api::Call, user::User},
     world::World,
 };
 
@@ -35,7 +35,7 @@ pub async fn register(world: Arc<World>, n: u32) {
 pub async fn publish(world: &World, account: &Account) {
     let request = account.update();
     let answer =
-        world.until_answered(async || world.api.operation("/v1/update", request.clone()).await).await;
+        world.until_answered(Call::operation("/v1/update", request)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let record = account.records.last().unwrap();
     let responses = decode_update_responses(&answer.body, world.verifier.response_context()).unwrap();
@@ -53,7 +53,7 @@ pub async fn own(world: Arc<World>, n: u32) {
     let request = user.owner_init_request(&account.label);
     let encoded = request.encode().unwrap();
     let answer =
-        world.until_answered(async || world.api.operation("/v1/owner-init", encoded.clone()).await).await;
+        world.until_answered(Call::operation("/v1/owner-init", encoded)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     world.heads.saw_verified(&user.owns(&request, &answer.body).unwrap());
     while account.version() < MAX_VERSIONS {
@@ -61,7 +61,7 @@ pub async fn own(world: Arc<World>, n: u32) {
         let request = user.update_request(&account.label, record.clone());
         let encoded = request.encode().unwrap();
         let answer =
-            world.until_answered(async || world.api.operation("/v1/update", encoded.clone()).await).await;
+            world.until_answered(Call::operation("/v1/update", encoded)).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         let created = user.updated(&request, &answer.body).unwrap();
         let [(created, head)] = created.as_slice() else { panic!("more than one log entry: {created:?}") };
@@ -99,7 +99,7 @@ pub async fn find(world: &World, user: &mut User, label: &[u8], version: Option<
     let request = user.search_request(label, version);
     let encoded = request.encode().unwrap();
     let answer =
-        world.until_answered(async || world.api.operation("/v1/search", encoded.clone()).await).await;
+        world.until_answered(Call::operation("/v1/search", encoded)).await;
     let name = String::from_utf8_lossy(label).into_owned();
     assert_eq!(answer.status, 200, "{name}, which was acknowledged: {}", answer.text());
     let found = user.searched(&request, &answer.body);

@@ -31,10 +31,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
-    support::{
-        programs::WitnessPlace,
-        user::{User, verifier},
-    },
+    support::programs::WitnessPlace,
     world::World,
 };
 
@@ -109,9 +106,4 @@ async fn crash(mut rng: StdRng) {
 
 fn child(rng: &mut StdRng) -> StdRng {
     StdRng::seed_from_u64(rng.random())
-}
-
-/// The users that return after every restart.
-fn user(system: &System) -> User {
-    User::new(&verifier(system))
 }

@@ -21,7 +21,7 @@ use crate::{
     load,
     support::{
         account::{Account, Device, upload},
-        api::to_json,
+        api::{Call, to_json},
         now,
     },
     world::World,
@@ -93,8 +93,7 @@ async fn account(world: &World, label: &str, devices: u32) -> (Account, Vec<Stri
     load::publish(world, &account).await;
     let mut tokens = Vec::new();
     for device in &account.devices {
-        let issue = async || world.api.signed(Method::POST, TOKENS, device, Vec::new()).await;
-        let issued = world.until_answered(issue).await;
+            let issued = world.until_answered(Call::signed(Method::POST, TOKENS, device, Vec::new())).await;
         assert_eq!(issued.status, 200, "{}", issued.text());
         tokens.push(issued.json::<TokenIssued>().authorization);
     }
@@ -124,8 +123,7 @@ async fn supply_batch(world: &World, target: &TargetDevice, number: u32) {
     let signed_prekey = (number % 4 == 0).then(|| target.device.signed_prekey(number, 0));
     let batch = target.device.batch(number, number * BATCH, BATCH);
     let body = to_json(&upload(signed_prekey.as_ref(), &[&batch]));
-    let put = async || world.api.signed(Method::PUT, PREKEYS, &target.device, body.clone()).await;
-    let answer = world.until_answered(put).await;
+    let answer = world.until_answered(Call::signed(Method::PUT, PREKEYS, &target.device, body)).await;
     assert_eq!(answer.status, 200, "batch {number} of device {}: {}", target.index, answer.text());
     assert_eq!(answer.json::<PreKeyStatus>().next_batch, number + 1);
     target.uploaded.send_modify(|uploaded| *uploaded += u64::from(BATCH));
@@ -173,8 +171,7 @@ pub async fn fetch(world: Arc<World>, targets: Vec<Arc<TargetDevice>>, n: u32, m
 
 async fn bundle(world: &World, token: &str, target: &TargetDevice, request: Request) -> PreKeyBundle {
     let body = to_json(&FetchBundles { request_id: request.1, targets: vec![target.name()] });
-    let post = async || world.api.with_token(Method::POST, BUNDLES, token, body.clone()).await;
-    let answer = world.until_answered(post).await;
+    let answer = world.until_answered(Call::with_token(Method::POST, BUNDLES, token, body)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let [answered] = answer.json::<Bundles>().bundles.try_into().unwrap();
     assert_eq!(answered.target, target.name());
@@ -191,8 +188,7 @@ async fn send(world: &World, token: &str, target: &TargetDevice, rng: &mut StdRn
         (Id128(rng.random()), (0..rng.random_range(1..LETTERS)).map(|_| rng.random()).collect());
     let message = SendMessage { target: target.name(), id, body: Base64::new(letter).unwrap() };
     let body = to_json(&message);
-    let post = async || world.api.with_token(Method::POST, MESSAGES, token, body.clone()).await;
-    let answer = world.until_answered(post).await;
+    let answer = world.until_answered(Call::with_token(Method::POST, MESSAGES, token, body)).await;
     assert_eq!(answer.status, 204, "{}", answer.text());
     world.messages.lock().unwrap().insert((target.index, id), message.body.into_bytes());
 }

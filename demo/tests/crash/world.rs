@@ -17,7 +17,7 @@ use crate::{
     prekeys::HandedOut,
     support::{
         Count,
-        api::{Answer, Api},
+        api::{Answer, Api, Call},
         programs::api,
         user::verifier,
     },
@@ -104,14 +104,11 @@ impl World {
     }
 
     /// Repeats a request until it is answered, and not with 503.
-    pub async fn until_answered(
-        &self,
-        mut attempt: impl AsyncFnMut() -> Result<Answer, reqwest::Error>,
-    ) -> Answer {
+    pub async fn until_answered(&self, call: Call<'_>) -> Answer {
         for _ in 0..ATTEMPTS {
             let life = *self.lives.borrow();
             self.begun.send_modify(|begun| *begun += 1);
-            match attempt().await {
+            match self.api.attempt(&call).await {
                 Ok(answer) if answer.status == 503 => {
                     self.counts.not_ready.add(1);
                     tokio::time::sleep(NOT_READY).await;
@@ -124,7 +121,7 @@ impl World {
                 }
             }
         }
-        panic!("{ATTEMPTS} attempts were not answered")
+        panic!("{} {}: {ATTEMPTS} attempts were not answered", call.method, call.path)
     }
 
     /// Notes that the log has promised to hold a value.

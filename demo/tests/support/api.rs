@@ -59,6 +59,47 @@ pub fn to_json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap()
 }
 
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub enum Asker<'a> {
+    Nobody,
+    /// The value of the `Authorization` header.
+    Header(&'a str),
+    /// A device that signs the request, anew for each attempt.
+    Device(&'a Device),
+}
+
+/// A request, which can be sent again.
+#[derive(Debug, Clone)]
+pub struct Call<'a> {
+    pub method: Method,
+    pub path: &'a str,
+    pub asker: Asker<'a>,
+    pub media_type: &'a str,
+    pub body: Vec<u8>,
+}
+
+impl<'a> Call<'a> {
+    pub fn get(path: &'a str) -> Self {
+        Self { method: Method::GET, path, asker: Asker::Nobody, media_type: JSON, body: Vec::new() }
+    }
+
+    /// One of the draft's operations.
+    pub fn operation(path: &'a str, body: Vec<u8>) -> Self {
+        Self { method: Method::POST, path, asker: Asker::Nobody, media_type: OCTETS, body }
+    }
+
+    /// A JSON request with a token.
+    pub fn with_token(method: Method, path: &'a str, token: &'a str, body: Vec<u8>) -> Self {
+        Self { method, path, asker: Asker::Header(token), media_type: JSON, body }
+    }
+
+    /// A JSON request that a device signs.
+    pub fn signed(method: Method, path: &'a str, device: &'a Device, body: Vec<u8>) -> Self {
+        Self { method, path, asker: Asker::Device(device), media_type: JSON, body }
+    }
+}
+
 impl Api {
     pub fn new(base: &str, origin: &str) -> Self {
         let http = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
@@ -69,19 +110,18 @@ impl Api {
     ///
     /// # Errors
     /// No whole answer came.
-    pub async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        authorization: Option<&str>,
-        body: Option<(&str, Vec<u8>)>,
-    ) -> Result<Answer, reqwest::Error> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
-        if let Some(value) = authorization {
-            request = request.header(AUTHORIZATION, value);
-        }
-        if let Some((media_type, body)) = body {
-            request = request.header(CONTENT_TYPE, media_type).body(body);
+    pub async fn attempt(&self, call: &Call<'_>) -> Result<Answer, reqwest::Error> {
+        let mut request = self.http.request(call.method.clone(), format!("{}{}", self.base, call.path));
+        request = match call.asker {
+            Asker::Nobody => request,
+            Asker::Header(header) => request.header(AUTHORIZATION, header),
+            Asker::Device(device) => {
+                let credential = self.credential(&call.method, call.path, device, &call.body);
+                request.header(AUTHORIZATION, credential.to_header())
+            }
+        };
+        if !call.body.is_empty() || call.media_type == OCTETS {
+            request = request.header(CONTENT_TYPE, call.media_type).body(call.body.clone());
         }
         let response = request.send().await?;
         let text = |headers: &HeaderMap, name| headers.get(name)?.to_str().ok().map(str::to_owned);
@@ -93,46 +133,9 @@ impl Api {
         })
     }
 
-    pub async fn get(&self, path: &str) -> Result<Answer, reqwest::Error> {
-        self.send(Method::GET, path, None, None).await
-    }
-
-    /// One of the draft's operations.
-    ///
-    /// # Errors
-    /// No whole answer came.
-    pub async fn operation(&self, path: &str, request: Vec<u8>) -> Result<Answer, reqwest::Error> {
-        self.send(Method::POST, path, None, Some((OCTETS, request))).await
-    }
-
-    /// A JSON request with a token.
-    ///
-    /// # Errors
-    /// No whole answer came.
-    pub async fn with_token(
-        &self,
-        method: Method,
-        path: &str,
-        token: &str,
-        body: Vec<u8>,
-    ) -> Result<Answer, reqwest::Error> {
-        let body = (!body.is_empty()).then_some((JSON, body));
-        self.send(method, path, Some(token), body).await
-    }
-
-    /// A JSON request that a device signs, anew each time.
-    ///
-    /// # Errors
-    /// No whole answer came.
-    pub async fn signed(
-        &self,
-        method: Method,
-        path: &str,
-        device: &Device,
-        body: Vec<u8>,
-    ) -> Result<Answer, reqwest::Error> {
-        let header = self.credential(&method, path, device, &body).to_header();
-        self.with_token(method, path, &header, body).await
+    /// Sends a request once to a server that must answer.
+    pub async fn call(&self, call: Call<'_>) -> Answer {
+        self.attempt(&call).await.unwrap_or_else(|error| panic!("{} {}: {error:?}", call.method, call.path))
     }
 
     /// A device's signature over a request.

@@ -224,10 +224,10 @@ async fn a_witness_that_cosigned_what_was_not_published_before_the_end_is_not_fa
     let mut log = Log::new();
     let (_, running) = log.start(&policy);
     log.grow();
-    log.judged(1, &policy).await;
+    let _ = log.judged(1, &policy).await;
     let first = Published::open(&*log.store).unwrap();
     log.grow();
-    log.judged(2, &policy).await;
+    let _ = log.judged(2, &policy).await;
     running.abort();
     let _ = running.await;
     // As if the process had been killed between the second head's cosignatures and its publication.
