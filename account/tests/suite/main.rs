@@ -16,3 +16,4 @@ mod prekey;
 mod record_attacks;
 mod record_changes;
 mod record_format;
+mod stability;
