@@ -4,18 +4,32 @@ use std::{io::Write as _, net::SocketAddr, num::NonZeroU32, path::PathBuf, time:
 
 use clap::{Args, Parser, Subcommand};
 use keyglass_tlog::note::KeyName;
+use thiserror::Error;
 
-/// Follows a key-transparency log, replays every entry of it, compares it with what its witnesses show, and keeps
-/// evidence if it ever signs two histories.
+/// An auditor of a key-transparency log.
+///
+/// It replays every entry of the log, compares the log with what its witnesses show, and keeps evidence if it ever signs
+/// two histories. Options may stand before or after the command.
 #[derive(Debug, Parser)]
 #[command(name = "keyglass-auditor", version, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// Machine-readable output: one JSON object per line on stdout
-    #[arg(long, global = true)]
-    pub json: bool,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
+
+    /// The auditor's data directory: its key (mode 0600), what it replayed, and evidence; it belongs to one log
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// Machine-readable output: one JSON object per line on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    #[command(flatten)]
+    init: InitOptions,
+
+    #[command(flatten)]
+    follow: FollowOptions,
 }
 
 const EXIT_CODES: &str = "\
@@ -30,62 +44,169 @@ Exit codes of `follow --once`, each with the verdict of the same name in --json:
   22  invalid       what the log serves breaks its own rules
   23  unreconciled  signed heads do not fit together, and there is no evidence (yet)
   24  misbehaving   the log signed two histories: evidence is in DIR/evidence, and in the report
-The gravest finding decides. `misbehaving` stays until the operator moves the evidence away.";
+The gravest finding decides. `misbehaving` stays until the operator moves the evidence away.
+
+Example:
+  keyglass-auditor init   --data /var/lib/auditor --name auditor.example/1
+  keyglass-auditor follow --data /var/lib/auditor --url https://log.example --policy trust.policy \\
+                          --configuration log.configuration --once --json";
 
 /// The commands.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Copy, Subcommand)]
 pub enum Command {
-    /// Makes an auditor's data directory and key, and prints its vkey alone on one line
-    Init(Init),
-    /// Follows a log, once or until SIGTERM
-    Follow(Follow),
+    /// Make a new auditor's data directory and key, and print its vkey alone on one line
+    ///
+    /// Needs --data and --name. A log's Configuration may commit to the vkey. A directory in which something is already
+    /// is not touched.
+    Init,
+    /// Print the auditor's vkey alone on one line
+    ///
+    /// Needs --data.
+    Vkey,
+    /// Follow a log, once or until SIGTERM
+    ///
+    /// Needs --data, --url, --policy and --configuration. With --listen the first line on stdout is a JSON object with
+    /// the URL that is served (`listening`). The log goes to stderr, filtered by RUST_LOG.
+    Follow,
 }
 
-/// `init`
 #[derive(Debug, Args)]
-pub struct Init {
-    /// The directory to make; it must be empty or not exist
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
-    /// The name of the auditor's key, such as auditor.example/1
-    #[arg(long)]
-    pub name: KeyName,
+struct InitOptions {
+    /// init: the name of the auditor's key, by recommendation a URL without scheme, such as auditor.example/1
+    #[arg(long, global = true, value_name = "NAME")]
+    name: Option<KeyName>,
 }
 
-/// `follow`
 #[derive(Debug, Args)]
+struct FollowOptions {
+    /// follow: the log's URL prefix, below which it serves /checkpoint and /tile
+    #[arg(long, global = true, value_name = "LOG_URL")]
+    url: Option<String>,
+
+    /// follow: a tlog-policy file: the witnesses, their URLs and the quorum
+    #[arg(long, global = true, value_name = "FILE")]
+    policy: Option<PathBuf>,
+
+    /// follow: the log's Configuration, as the raw TLS encoding
+    #[arg(long, global = true, value_name = "FILE")]
+    configuration: Option<PathBuf>,
+
+    /// follow: do one round, report, and exit with the verdict's code
+    #[arg(long, global = true, conflicts_with = "listen")]
+    once: bool,
+
+    /// follow: serve /v1/report, /v1/evidence, /v1/heads, /healthz, /readyz and /metrics here; port 0 takes a free one
+    #[arg(long, global = true, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+
+    /// follow: milliseconds between rounds, give or take half
+    #[arg(long, global = true, value_name = "MS", default_value = "5000", value_parser = milliseconds)]
+    interval: Duration,
+
+    /// follow: milliseconds that one request to the log or to a witness may take
+    #[arg(long, global = true, value_name = "MS", default_value = "10000", value_parser = milliseconds)]
+    timeout: Duration,
+
+    /// follow: milliseconds that one round may replay entries before it compares; the next one goes on [default: 60000,
+    /// with --once 3600000]
+    #[arg(long, global = true, value_name = "MS", value_parser = milliseconds)]
+    patience: Option<Duration>,
+
+    /// follow: requests a second that each address may make to --listen; more are answered 429
+    #[arg(long, global = true, value_name = "N", default_value = "1000")]
+    rate_limit: NonZeroU32,
+}
+
+/// The command needs an option that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{command} needs {option}")]
+pub struct MissingOption {
+    /// The command.
+    command: &'static str,
+    /// The option.
+    option: &'static str,
+}
+
+/// What `follow` is asked to do.
+#[derive(Debug)]
 pub struct Follow {
-    /// The auditor's data directory; it belongs to one log
-    #[arg(long, value_name = "DIR")]
+    /// The data directory.
     pub data: PathBuf,
-    /// The log's URL prefix, below which it serves /checkpoint and /tile
-    #[arg(long, value_name = "LOG_URL")]
+    /// The log's URL prefix.
     pub url: String,
-    /// A tlog-policy file: the witnesses, their URLs and the quorum
-    #[arg(long, value_name = "FILE")]
+    /// The policy file.
     pub policy: PathBuf,
-    /// The log's Configuration, as the raw TLS encoding
-    #[arg(long, value_name = "FILE")]
+    /// The Configuration's file.
     pub configuration: PathBuf,
-    /// Does one round, reports, and exits with the verdict's code
-    #[arg(long, conflicts_with = "listen")]
+    /// Whether one round is enough.
     pub once: bool,
-    /// Serves /v1/report, /v1/evidence, /v1/heads, /healthz, /readyz and /metrics here; the port may be 0
-    #[arg(long, value_name = "ADDR")]
+    /// Where to serve.
     pub listen: Option<SocketAddr>,
-    /// Milliseconds between rounds, give or take half
-    #[arg(long, value_name = "MS", default_value = "5000", value_parser = milliseconds)]
+    /// Between rounds.
     pub interval: Duration,
-    /// Milliseconds that one request to the log or to a witness may take
-    #[arg(long, value_name = "MS", default_value = "10000", value_parser = milliseconds)]
+    /// For one request.
     pub timeout: Duration,
-    /// Milliseconds that one round may replay entries before it compares; the next one goes on [default: 60000, with
-    /// --once 3600000]
-    #[arg(long, value_name = "MS", value_parser = milliseconds)]
-    pub patience: Option<Duration>,
-    /// Requests per second that one address may make to --listen
-    #[arg(long, value_name = "N", default_value = "1000")]
-    pub rate: NonZeroU32,
+    /// For replaying in one round.
+    pub patience: Duration,
+    /// Requests per second and address.
+    pub rate_limit: NonZeroU32,
+}
+
+impl Cli {
+    /// The data directory of any command.
+    ///
+    /// # Errors
+    /// [`MissingOption`].
+    pub fn data(&self) -> Result<PathBuf, MissingOption> {
+        need(self.command.name(), "--data", self.data.as_ref())
+    }
+
+    /// The name for `init`.
+    ///
+    /// # Errors
+    /// [`MissingOption`].
+    pub fn name(&self) -> Result<KeyName, MissingOption> {
+        need("init", "--name", self.init.name.as_ref())
+    }
+
+    /// The options of `follow`.
+    ///
+    /// # Errors
+    /// [`MissingOption`].
+    pub fn follow(&self) -> Result<Follow, MissingOption> {
+        let options = &self.follow;
+        let patience = if options.once { Duration::from_secs(3600) } else { Duration::from_secs(60) };
+        Ok(Follow {
+            data: self.data()?,
+            url: need("follow", "--url", options.url.as_ref())?,
+            policy: need("follow", "--policy", options.policy.as_ref())?,
+            configuration: need("follow", "--configuration", options.configuration.as_ref())?,
+            once: options.once,
+            listen: options.listen,
+            interval: options.interval,
+            timeout: options.timeout,
+            patience: options.patience.unwrap_or(patience),
+            rate_limit: options.rate_limit,
+        })
+    }
+}
+
+impl Command {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Vkey => "vkey",
+            Self::Follow => "follow",
+        }
+    }
+}
+
+fn need<T: Clone>(
+    command: &'static str,
+    option: &'static str,
+    value: Option<&T>,
+) -> Result<T, MissingOption> {
+    value.cloned().ok_or(MissingOption { command, option })
 }
 
 /// A duration of at least one millisecond and at most a day.

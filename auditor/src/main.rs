@@ -19,12 +19,12 @@ fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
-    let json = cli.json;
     let ended = match cli.command {
-        Command::Init(options) => run::init(options).map(|()| Verdict::Ok),
-        Command::Follow(options) => match tokio::runtime::Runtime::new() {
+        Command::Init => run::init(&cli).map(|()| Verdict::Ok),
+        Command::Vkey => run::vkey(&cli).map(|()| Verdict::Ok),
+        Command::Follow => match tokio::runtime::Runtime::new() {
             Ok(runtime) => {
-                let ended = runtime.block_on(run::follow(options, json));
+                let ended = runtime.block_on(run::follow(&cli));
                 runtime.shutdown_timeout(LAST_WRITES);
                 ended
             }
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let verdict = ended.unwrap_or_else(|error| {
         let verdict = error.verdict();
         tracing::error!(%verdict, "{error}");
-        if json {
+        if cli.json {
             let detail = error.to_string();
             print_line(&json!({ "verdict": verdict, "detail": detail }).to_string());
         }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use keyglass_tlog::cosignature::Cosigner;
 use serde_json::json;
 use thiserror::Error;
 use tokio::{
@@ -18,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    cli::{Follow, Init, print_line},
+    cli::{Cli, MissingOption, print_line},
     clock::{Clock, SystemClock},
     data_dir::{self, DataError},
     fetch::{AddressError, Http, LogSource, WitnessSource},
@@ -38,6 +39,9 @@ const MIN_PAUSE: Duration = Duration::from_millis(100);
 /// Why a command ended without a report.
 #[derive(Debug, Error)]
 pub enum RunError {
+    /// The command line.
+    #[error(transparent)]
+    MissingOption(#[from] MissingOption),
     /// The data directory.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -90,9 +94,11 @@ impl RunError {
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::File { .. } | Self::Trust(_) | Self::LogAddress(_) | Self::WitnessAddress { .. } => {
-                Verdict::Usage
-            }
+            Self::MissingOption(_)
+            | Self::File { .. }
+            | Self::Trust(_)
+            | Self::LogAddress(_)
+            | Self::WitnessAddress { .. } => Verdict::Usage,
             Self::Data(_)
             | Self::Records(_)
             | Self::Audit(_)
@@ -103,21 +109,36 @@ impl RunError {
     }
 }
 
-/// `init`: prints the new auditor's vkey alone on one line, whether or not JSON is asked for: scripts take it as it is.
+/// `init`: makes an auditor and prints its vkey.
 ///
 /// # Errors
 /// [`RunError`].
-pub fn init(options: Init) -> Result<(), RunError> {
-    let key = data_dir::create(&options.data, options.name)?;
-    print_line(&key.vkey().to_string());
+pub fn init(cli: &Cli) -> Result<(), RunError> {
+    let (data, name) = (cli.data()?, cli.name()?);
+    print_vkey(&data_dir::create(&data, name)?, cli.json);
     Ok(())
+}
+
+/// `vkey`: prints it again.
+///
+/// # Errors
+/// [`RunError`].
+pub fn vkey(cli: &Cli) -> Result<(), RunError> {
+    print_vkey(&data_dir::open(&cli.data()?)?, cli.json);
+    Ok(())
+}
+
+fn print_vkey(key: &Cosigner, json: bool) {
+    let vkey = key.vkey().to_string();
+    print_line(&if json { json!({ "vkey": vkey }).to_string() } else { vkey });
 }
 
 /// `follow`: one round, or rounds until SIGTERM or SIGINT. Gives the verdict to exit with.
 ///
 /// # Errors
 /// [`RunError`].
-pub async fn follow(options: Follow, json: bool) -> Result<Verdict, RunError> {
+pub async fn follow(cli: &Cli) -> Result<Verdict, RunError> {
+    let (options, json) = (cli.follow()?, cli.json);
     let configuration = read(&options.configuration)?;
     let trust = Arc::new(Trust::new(&configuration, &read(&options.policy)?)?);
     if !trust.asks_for_witnesses() {
@@ -134,10 +155,14 @@ pub async fn follow(options: Follow, json: bool) -> Result<Verdict, RunError> {
     let key = data_dir::open(&options.data)?;
     let records = Records::open(&options.data, &key.vkey().to_string(), Arc::clone(&trust))?;
     let records = SharedRecords::new(records);
-    let patience = if options.once { Duration::from_secs(3600) } else { Duration::from_secs(60) };
-    let patience = options.patience.unwrap_or(patience);
-    let follower =
-        Follower::new(Arc::clone(&trust), records.clone(), log, witnesses, Arc::clone(&clock), patience);
+    let follower = Follower::new(
+        Arc::clone(&trust),
+        records.clone(),
+        log,
+        witnesses,
+        Arc::clone(&clock),
+        options.patience,
+    );
 
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::System)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::System)?;
@@ -165,7 +190,7 @@ pub async fn follow(options: Follow, json: bool) -> Result<Verdict, RunError> {
     let (publish, latest) = watch::channel(None);
     let (metrics, wake) = (Arc::new(Metrics::default()), Arc::new(Notify::new()));
     let service = Service::new(trust, records, clock, latest, Arc::clone(&metrics), Arc::clone(&wake));
-    let router = service.router(options.rate).into_make_service_with_connect_info::<SocketAddr>();
+    let router = service.router(options.rate_limit).into_make_service_with_connect_info::<SocketAddr>();
     let listener = match options.listen {
         Some(address) => Some(listen(address).await?),
         None => None,

@@ -89,6 +89,9 @@ async fn init_prints_a_cosigners_vkey_alone() {
     assert!(matches!(vkey.key(), PublicKey::Ed25519Cosigner(_)));
     assert_eq!(vkey.name().as_str(), "auditor.example/1");
     assert_eq!(fs::metadata(data.join("auditor.key")).unwrap().permissions().mode() & 0o7777, 0o600);
+    // Options may stand before the command.
+    let again = command().arg("--json").arg("--data").arg(&data).arg("vkey").output().await.unwrap();
+    assert_eq!(last_line(&again)["vkey"], line.trim_end());
     // Never again in the same place.
     let output = init(&data).await;
     assert_eq!(output.status.code(), Some(1));
@@ -174,9 +177,19 @@ async fn what_cannot_be_used_is_refused_with_what_and_where() {
 
 #[tokio::test]
 async fn a_bad_command_line_is_a_usage_error() {
-    for bad in [&["follow"][..], &["init"], &["init", "--data", "x", "--name", "a b"], &["what"], &[]] {
+    for bad in [
+        &["follow"][..],
+        &["init"],
+        &["init", "--data", "x", "--name", "a b"],
+        &["follow", "--once", "--listen", "127.0.0.1:0"],
+        &["follow", "--interval", "0"],
+        &["what"],
+        &[],
+    ] {
         assert_eq!(command().args(bad).output().await.unwrap().status.code(), Some(2), "{bad:?}");
     }
+    let missing = command().args(["--json", "follow", "--data", "x"]).output().await.unwrap();
+    assert_eq!(last_line(&missing)["detail"], "follow needs --url");
     let help = command().args(["follow", "--help"]).output().await.unwrap();
     assert!(help.status.success());
 }
@@ -233,6 +246,7 @@ async fn killed_at_any_moment_it_goes_on_where_it_was() {
         let mut asked = 0;
         while asked < round * 3 {
             asked += files.world.log.asked().len();
+            assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
             tokio::task::yield_now().await;
         }
         child.kill().await.unwrap();
