@@ -1,6 +1,10 @@
 //! A whole log-server put together from its parts: the one that `serve` runs.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use axum::Router;
 use keyglass_crypto::secret::Secret;
@@ -149,6 +153,7 @@ pub struct LogServer {
     publishing: JoinSet<Result<(), PublisherError>>,
     background: JoinSet<()>,
     state: watch::Receiver<sequencer::State>,
+    db: Weak<rocksdb::DB>,
 }
 
 impl LogServer {
@@ -234,7 +239,7 @@ impl LogServer {
         background.spawn(prekeys::prune::keep_pruned(Arc::clone(&services.prekeys), PRUNING));
         background.spawn(socket.serve(Arc::clone(&log)));
         let server = connections::Server::start(listener, router);
-        Ok(Self { log, server, sequencer, publishing, background, state })
+        Ok(Self { log, server, sequencer, publishing, background, state, db: Arc::downgrade(&db) })
     }
 
     /// The log that is served.
@@ -259,17 +264,28 @@ impl LogServer {
         }
     }
 
-    /// Lets requests under way finish within two seconds, sequences what was accepted, and stops everything.
-    pub async fn stop(mut self) {
-        self.server.stop().await;
-        self.background.shutdown().await;
-        let sequencer = Arc::clone(&self.sequencer);
+    /// Lets requests under way finish within two seconds, sequences what was accepted, stops everything, and returns when
+    /// the database is closed, or after four seconds.
+    pub async fn stop(self) {
+        let Self { log, server, sequencer, mut publishing, mut background, state, db } = self;
+        server.stop().await;
+        background.shutdown().await;
         // What is being committed is not cut off, but a disk that hangs does not keep the process.
         let stopped = tokio::task::spawn_blocking(move || sequencer.stop());
         if tokio::time::timeout(Duration::from_secs(1), stopped).await.is_err() {
             tracing::error!("the sequencer did not stop in time");
         }
-        self.publishing.shutdown().await;
+        publishing.shutdown().await;
+        drop((log, state));
+        // Reads that were cut off go on for a moment on threads of their own.
+        let closed = async {
+            while db.strong_count() > 0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_millis(500), closed).await.is_err() {
+            tracing::warn!("something still uses the database");
+        }
     }
 }
 

@@ -137,7 +137,8 @@ impl Witness {
     async fn ahead(&mut self, told: u64) -> Result<AskError, StoreError> {
         let store = Arc::clone(&self.store);
         let read = move || store.snapshot()?.size();
-        let size = tokio::task::spawn_blocking(read).await.map_err(|e| StoreError::Backend(e.to_string()))??;
+        let size =
+            tokio::task::spawn_blocking(read).await.map_err(|e| StoreError::Backend(e.to_string()))??;
         if told > size {
             return Ok(AskError::Ahead { told, size });
         }

@@ -17,7 +17,7 @@ use keyglass_keytrans::{
 use thiserror::Error;
 use tokio::sync::watch;
 
-use super::{Sequenced, State, prepare::Prepared};
+use super::{Sequenced, State, Submission, prepare::Prepared};
 use crate::{
     clock::Clock,
     log_tree,
@@ -151,10 +151,10 @@ impl Integrator {
         self.top_pages.update(&batch.pages, &batch.superseded);
         (self.log_tree, self.tree, self.timestamp) = (log_tree, entry.tree, timestamp);
         state.send_modify(|state| (state.size, state.timestamp) = (position.saturating_add(1), timestamp));
-        for submission in replies {
-            // The claim goes first: whoever is told may ask again at once. Nobody may be listening any more.
-            drop(submission.claim);
-            let _ = submission.reply.send(Sequenced { position });
+        for Submission { claim, reply, room, .. } in replies {
+            // Both go first: whoever is told may go on at once. Nobody may be listening any more.
+            drop((claim, room));
+            let _ = reply.send(Sequenced { position });
         }
         Ok(())
     }

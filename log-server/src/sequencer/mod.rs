@@ -150,7 +150,7 @@ struct Submission {
     values: Vec<Vec<u8>>,
     reply: oneshot::Sender<Sequenced>,
     /// Given back when the submission is done with.
-    _room: Room,
+    room: Room,
 }
 
 /// A share of the bytes that may wait.
@@ -280,7 +280,7 @@ impl Admission<'_> {
         let room =
             Room::take(&sequencer.waiting_bytes, bytes, sequencer.queue_bytes).ok_or(SubmitError::Busy)?;
         let (reply, receiver) = oneshot::channel();
-        let submission = Submission { claim, record, first_version, values, reply, _room: room };
+        let submission = Submission { claim, record, first_version, values, reply, room };
 
         let input = sequencer.input.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(input) = input.as_ref() else { return Err(SubmitError::Stopped) };
