@@ -20,6 +20,9 @@ struct Session {
 /// The result of a response as the vectors write it, and the state after it.
 type Outcome = Result<(Value, UserState), VerifyError>;
 
+/// What tries a response at a time.
+type Attempt<'a> = Box<dyn Fn(&[u8], UnixMillis) -> Outcome + 'a>;
+
 fn hex_of(bytes: &[u8]) -> Value {
     json!(hex::encode(bytes))
 }
@@ -41,11 +44,7 @@ impl Session {
     }
 
     /// The request for a step, and what tries a response to it.
-    fn step<'a>(
-        &'a self,
-        op: &str,
-        params: &Value,
-    ) -> (Vec<u8>, Box<dyn Fn(&[u8], UnixMillis) -> Outcome + 'a>) {
+    fn step<'a>(&'a self, op: &str, params: &Value) -> (Vec<u8>, Attempt<'a>) {
         let label = params["label"].as_str().map(|_| bytes(&params["label"])).unwrap_or_default();
         match op {
             "search" => {

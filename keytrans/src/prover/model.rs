@@ -29,13 +29,15 @@ use crate::{
 /// A version: where it was created, its opening and its value.
 type Version = (u64, [u8; 16], Vec<u8>);
 
+type LabelVersion = (Vec<u8>, u32);
+
 pub(crate) struct NaiveLog {
     pub(crate) config: Configuration,
     key: SigningKey,
     vrf: VrfSecretKey,
     entries: Vec<(u64, Model)>,
     labels: BTreeMap<Vec<u8>, Vec<Version>>,
-    keys: RefCell<HashMap<(Vec<u8>, u32), (VrfOutput, VrfProof)>>,
+    keys: RefCell<HashMap<LabelVersion, (VrfOutput, VrfProof)>>,
 }
 
 impl NaiveLog {
@@ -167,7 +169,7 @@ impl ProverData for NaiveLog {
             let (proof, output) = self.vrf.prove(&input);
             (output, proof)
         });
-        Ok((*output, proof.clone()))
+        Ok((*output, *proof))
     }
 
     fn commitment(&self, label: &[u8], version: u32) -> Result<Digest, Self::Error> {
