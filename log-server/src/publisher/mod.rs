@@ -88,6 +88,9 @@ pub enum PolicyUnusable {
         /// How many more witnesses need a URL.
         missing: usize,
     },
+    /// The policy has `log` lines, and this log's key is in none of them: it is another log's policy.
+    #[error("the policy names other logs and not this one")]
+    AnotherLog,
     /// No witness can verify heads of suite 0x0002.
     #[error("no witness can cosign the heads of suite 0x0002: its policy must say `quorum none`")]
     NotWitnessable,
@@ -181,6 +184,13 @@ impl Publisher {
     /// [`PolicyUnusable`].
     pub fn new(parts: Parts, settings: Settings) -> Result<Self, PolicyUnusable> {
         let unwitnessed = parts.policy.quorum() == Quorum::None;
+        let logs = parts.policy.logs();
+        if let HeadSigner::Checkpoint(signer) = &parts.signer
+            && !logs.is_empty()
+            && !logs.iter().any(|log| log.vkey() == signer.vkey())
+        {
+            return Err(PolicyUnusable::AnotherLog);
+        }
         let witnesses = match (&parts.signer, unwitnessed) {
             (HeadSigner::Checkpoint(_), _) => connect(&parts, &settings)?,
             (HeadSigner::TreeHead { .. }, true) => Vec::new(),

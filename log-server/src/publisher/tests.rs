@@ -315,6 +315,19 @@ async fn policies_that_no_witness_can_satisfy_are_refused() {
 }
 
 #[tokio::test]
+async fn the_policy_of_another_log_is_refused() {
+    let log = Log::new();
+    let own = signer();
+    let HeadSigner::Checkpoint(own) = &own else { panic!("the tests' log signs checkpoints") };
+    let other = note::NoteSigner::new(own.vkey().name().clone(), SigningKey::from_seed(&[0x55; 32]));
+    let publisher =
+        |lines: String| log.publisher(Policy::parse(format!("{lines}quorum none\n").as_bytes()).unwrap());
+    assert_eq!(publisher(format!("log {}\n", other.vkey())).err(), Some(PolicyUnusable::AnotherLog));
+    assert!(publisher(format!("log {}\nlog {}\n", other.vkey(), own.vkey())).is_ok());
+    assert!(publisher(String::new()).is_ok());
+}
+
+#[tokio::test]
 async fn heads_of_suite_0x0002_need_no_witness_and_get_none() {
     let configuration = Configuration {
         ciphersuite: 0x0002,
