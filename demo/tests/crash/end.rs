@@ -12,7 +12,10 @@ use tokio::task::JoinSet;
 use crate::{
     KILLS, load,
     prekeys::TargetDevice,
-    support::{api::{Call, to_json}, user::User},
+    support::{
+        api::{Call, to_json},
+        user::User,
+    },
     world::World,
 };
 
@@ -53,7 +56,8 @@ async fn check_versions(world: &Arc<World>, returning: Vec<User>) {
 
 /// What is left of a device's one-time prekeys, and what was handed out, is what it uploaded.
 async fn check_pool(world: &World, target: &TargetDevice) {
-    let status: PreKeyStatus = world.until_answered(Call::with_token(Method::GET, PREKEYS, &target.token, Vec::new())).await.json();
+    let status: PreKeyStatus =
+        world.until_answered(Call::with_token(Method::GET, PREKEYS, &target.token, Vec::new())).await.json();
     let (left, gone) = (u64::from(status.one_time), world.handed_out.count(target.index));
     assert_eq!(left + gone, *target.uploaded.borrow(), "device {}: {left} left, {gone} gone", target.index);
 }
@@ -67,7 +71,10 @@ async fn check_mailbox(world: &World, target: &TargetDevice) {
         }
     }
     loop {
-            let answer: Messages = world.until_answered(Call::with_token(Method::GET, MESSAGES, &target.token, Vec::new())).await.json();
+        let answer: Messages = world
+            .until_answered(Call::with_token(Method::GET, MESSAGES, &target.token, Vec::new()))
+            .await
+            .json();
         for message in &answer.messages {
             assert_eq!(
                 expected.remove(&message.id).as_deref(),

@@ -34,8 +34,7 @@ pub async fn register(world: Arc<World>, n: u32) {
 /// Has the log store an account's newest record.
 pub async fn publish(world: &World, account: &Account) {
     let request = account.update();
-    let answer =
-        world.until_answered(Call::operation("/v1/update", request)).await;
+    let answer = world.until_answered(Call::operation("/v1/update", request)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let record = account.records.last().unwrap();
     let responses = decode_update_responses(&answer.body, world.verifier.response_context()).unwrap();
@@ -52,16 +51,14 @@ pub async fn own(world: Arc<World>, n: u32) {
     let mut account = Account::new(&world.api.origin, &format!("{n}-owner"), 1);
     let request = user.owner_init_request(&account.label);
     let encoded = request.encode().unwrap();
-    let answer =
-        world.until_answered(Call::operation("/v1/owner-init", encoded)).await;
+    let answer = world.until_answered(Call::operation("/v1/owner-init", encoded)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     world.heads.saw_verified(&user.owns(&request, &answer.body).unwrap());
     while account.version() < MAX_VERSIONS {
         let record = account.records.last().unwrap().clone();
         let request = user.update_request(&account.label, record.clone());
         let encoded = request.encode().unwrap();
-        let answer =
-            world.until_answered(Call::operation("/v1/update", encoded)).await;
+        let answer = world.until_answered(Call::operation("/v1/update", encoded)).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         let created = user.updated(&request, &answer.body).unwrap();
         let [(created, head)] = created.as_slice() else { panic!("more than one log entry: {created:?}") };
@@ -98,8 +95,7 @@ pub async fn search(world: Arc<World>, mut rng: StdRng) -> User {
 pub async fn find(world: &World, user: &mut User, label: &[u8], version: Option<u32>, acknowledged: u32) {
     let request = user.search_request(label, version);
     let encoded = request.encode().unwrap();
-    let answer =
-        world.until_answered(Call::operation("/v1/search", encoded)).await;
+    let answer = world.until_answered(Call::operation("/v1/search", encoded)).await;
     let name = String::from_utf8_lossy(label).into_owned();
     assert_eq!(answer.status, 200, "{name}, which was acknowledged: {}", answer.text());
     let found = user.searched(&request, &answer.body);

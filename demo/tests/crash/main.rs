@@ -30,13 +30,10 @@ use keyglass_demo::system::{System, Timing};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{sync::watch, task::JoinSet};
 
-use crate::{
-    support::programs::WitnessPlace,
-    world::World,
-};
+use crate::{support::programs::WitnessPlace, world::World};
 
 /// How often each of the two programs is killed while it serves.
-const KILLS: u32 = 25;
+const KILLS: u32 = 30;
 
 /// Far more than the whole takes, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(400);

@@ -93,7 +93,7 @@ async fn account(world: &World, label: &str, devices: u32) -> (Account, Vec<Stri
     load::publish(world, &account).await;
     let mut tokens = Vec::new();
     for device in &account.devices {
-            let issued = world.until_answered(Call::signed(Method::POST, TOKENS, device, Vec::new())).await;
+        let issued = world.until_answered(Call::signed(Method::POST, TOKENS, device, Vec::new())).await;
         assert_eq!(issued.status, 200, "{}", issued.text());
         tokens.push(issued.json::<TokenIssued>().authorization);
     }

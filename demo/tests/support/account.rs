@@ -138,8 +138,13 @@ impl Device {
     }
 
     pub fn batch_until(&self, number: u32, first_id: u32, count: u32, expires: UnixMillis) -> PreKeyBatch {
-        let prekeys =
-            (first_id..first_id + count).map(|id| OneTimePreKey { id, key: random_dh_key() }).collect();
+        let ids: Vec<u32> = (first_id..first_id + count).collect();
+        self.batch_of(number, &ids, expires)
+    }
+
+    /// A batch of keys with these ids.
+    pub fn batch_of(&self, number: u32, ids: &[u32], expires: UnixMillis) -> PreKeyBatch {
+        let prekeys = ids.iter().map(|id| OneTimePreKey { id: *id, key: random_dh_key() }).collect();
         let (origin, label) = (&self.origin, &self.label);
         PreKeyBatch::sign(origin, label, &self.signing_key, self.id, number, expires, prekeys).unwrap()
     }

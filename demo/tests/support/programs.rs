@@ -30,13 +30,18 @@ pub struct WitnessPlace {
 }
 
 impl WitnessPlace {
-    /// The place of the system's witness with this index.
-    pub fn of(system: &System, index: usize) -> Self {
+    /// The place of the witness with this name, which serves at this address.
+    pub fn new(system: &System, name: &str, address: &str) -> Self {
         Self {
-            data: system.directory().join(WITNESSES[index]),
+            data: system.directory().join(name),
             policy: system.directory().join("witness.policy"),
-            address: system.witnesses[index].address().to_owned(),
+            address: address.to_owned(),
         }
+    }
+
+    /// The place of a witness of a system whose witnesses all run.
+    pub fn of(system: &System, index: usize) -> Self {
+        Self::new(system, WITNESSES[index], system.witnesses[index].address())
     }
 
     pub async fn start(&self) -> Daemon {
