@@ -289,3 +289,6 @@ fn read_key(path: &Path) -> Result<Secret<32>, DataError> {
     hex::decode_to_slice(digits, &mut *seed).map_err(|_| DataError::BadKey(path.to_owned()))?;
     Ok(Secret::new(*seed))
 }
+
+#[cfg(test)]
+mod tests;
