@@ -1,4 +1,5 @@
-//! Durable insertion of new labels into a log of 100,000 labels in RocksDB, and search responses from it.
+//! Durable insertion of new labels into a log of 100,000 labels in RocksDB, search responses from it, and what a user does
+//! to verify one under a quorum of three witnesses.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,19 +15,26 @@ use std::{
 };
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use keyglass_crypto::vrf::VrfSecretKey;
+use keyglass_crypto::{sign::SigningKey, vrf::VrfSecretKey};
 use keyglass_keytrans::{
-    config::CipherSuite,
+    client::{UserState, Verifier},
+    config::{CipherSuite, Configuration, ModeFields},
     log_hash::LogHash,
     prover::{self, ServedHead},
     wire::{SearchRequest, TreeHead, Wire as _},
 };
 use keyglass_log_server::{
-    clock::SystemClock,
+    clock::{Clock as _, SystemClock},
     log::Limits,
+    log_tree,
     proofs::{ProofCache, SnapshotData},
     sequencer::{Parts, Sequenced, Sequencer, Settings},
     store::{Store, rocksdb::RocksStore},
+};
+use keyglass_tlog::{
+    checkpoint::Checkpoint,
+    cosignature::Cosigner,
+    note::{self, KeyName, NoteSigner},
 };
 use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::sync::{oneshot, watch};
@@ -100,9 +108,10 @@ fn bench(c: &mut Criterion) {
     }
     group.finish();
 
+    let user = User::new(&vrf);
     let size = store.snapshot().unwrap().size().unwrap();
     let head = ServedHead {
-        tree_head: TreeHead { tree_size: size, signature: vec![b'x'; 800] },
+        tree_head: TreeHead { tree_size: size, signature: user.signature(&store, size) },
         auditor_tree_head: None,
         suite: CipherSuite::Tlog,
         monitoring_window: 86_400_000,
@@ -134,6 +143,65 @@ fn bench(c: &mut Criterion) {
         });
     });
     group.finish();
+
+    let state = UserState::default();
+    let request = user.verifier.search_request(&state, &label(1), None);
+    let response = search(&everything, 1);
+    let now = SystemClock.now();
+    println!("a response to a first search has {} bytes", response.len());
+    let mut group = c.benchmark_group("search verification");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("first contact, version 0, three cosignatures", |b| {
+        b.iter(|| user.verifier.verify_search(&state, &request, &response, now).unwrap());
+    });
+    group.finish();
+}
+
+/// A user who trusts the log's configuration and two of three witnesses, with everybody's keys.
+struct User {
+    verifier: Verifier,
+    origin: String,
+    log_key: NoteSigner,
+    witnesses: Vec<Cosigner>,
+}
+
+impl User {
+    fn new(vrf: &VrfSecretKey) -> Self {
+        let mut configuration = Configuration {
+            ciphersuite: CipherSuite::Tlog.number(),
+            signature_public_key: Vec::new(),
+            vrf_public_key: vrf.public_key().to_bytes().to_vec(),
+            mode: ModeFields::ContactMonitoring,
+            max_ahead: 60_000,
+            max_behind: 3_600_000,
+            reasonable_monitoring_window: 86_400_000,
+            maximum_lifetime: None,
+        };
+        let origin = configuration.origin("bench.example").unwrap();
+        let log_key = NoteSigner::new(KeyName::new(&origin).unwrap(), SigningKey::from_seed(&[4; 32]));
+        configuration.signature_public_key = log_key.vkey().to_string().into_bytes();
+        let witness = |n: u8| {
+            let name = KeyName::new(&format!("w{n}.example")).unwrap();
+            Cosigner::new(name, SigningKey::from_seed(&[0x10 + n; 32]))
+        };
+        let witnesses: Vec<Cosigner> = (1..=3).map(witness).collect();
+        let lines: String =
+            (1..).zip(&witnesses).map(|(n, witness)| format!("witness w{n} {}\n", witness.vkey())).collect();
+        let policy = format!("{lines}group g 2 w1 w2 w3\nquorum g\n");
+        let verifier = Verifier::new(&configuration.encode().unwrap(), Some(policy.as_bytes())).unwrap();
+        Self { verifier, origin, log_key, witnesses }
+    }
+
+    /// The signature lines of the head of `size` entries: the log's and all witnesses'.
+    fn signature(&self, store: &Arc<dyn Store>, size: u64) -> Vec<u8> {
+        let snapshot = store.snapshot().unwrap();
+        let root = log_tree::root(&*snapshot, LogHash::Rfc6962, size).unwrap().unwrap();
+        let checkpoint = Checkpoint::new(&self.origin, size, root).unwrap();
+        let now = SystemClock.now().to_seconds();
+        let mut lines = vec![self.log_key.sign(&checkpoint.text())];
+        lines.extend(self.witnesses.iter().map(|witness| witness.cosign(&checkpoint, now).unwrap()));
+        note::format_signature_lines(&lines).into_bytes()
+    }
 }
 
 criterion_group!(benches, bench);
