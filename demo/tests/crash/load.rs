@@ -23,7 +23,7 @@ pub async fn register(world: Arc<World>, n: u32) {
         }
         let mut account = Account::new(&world.api.origin, &format!("{n}-user-{i}"), 1);
         publish(&world, &account).await;
-        if i % 3 == 0 {
+        if i.is_multiple_of(3) {
             account.advance();
             publish(&world, &account).await;
         }

@@ -120,7 +120,7 @@ pub async fn targets(world: &Arc<World>) -> Vec<Arc<TargetDevice>> {
 
 /// Uploads a batch; with every fourth a new signed prekey. The same again, if the answer was lost.
 async fn supply_batch(world: &World, target: &TargetDevice, number: u32) {
-    let signed_prekey = (number % 4 == 0).then(|| target.device.signed_prekey(number, 0));
+    let signed_prekey = number.is_multiple_of(4).then(|| target.device.signed_prekey(number, 0));
     let batch = target.device.batch(number, number * BATCH, BATCH);
     let body = to_json(&upload(signed_prekey.as_ref(), &[&batch]));
     let answer = world.until_answered(Call::signed(Method::PUT, PREKEYS, &target.device, body)).await;

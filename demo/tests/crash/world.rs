@@ -51,6 +51,9 @@ pub struct Counts {
     pub killed_while_starting: Count,
 }
 
+/// Values by version.
+type Versions = BTreeMap<u32, Vec<u8>>;
+
 /// What all tasks share.
 pub struct World {
     pub api: Api,
@@ -65,7 +68,7 @@ pub struct World {
     stopped: watch::Receiver<bool>,
     pub heads: Heads,
     /// Acknowledged values by label and version.
-    pub acknowledged: Mutex<BTreeMap<Vec<u8>, BTreeMap<u32, Vec<u8>>>>,
+    pub acknowledged: Mutex<BTreeMap<Vec<u8>, Versions>>,
     pub handed_out: HandedOut,
     /// Acknowledged messages: body by target and id.
     pub messages: Mutex<BTreeMap<(usize, Id128), Vec<u8>>>,
