@@ -80,6 +80,13 @@ impl Context {
         Ok(context)
     }
 
+    /// Whether the person chose to go on although no witness has to have signed what is shown.
+    #[must_use]
+    pub fn trusts_the_log_alone(&self) -> bool {
+        let needed = self.verifier.policy().map_or(0, |policy| policy.smallest_quorum());
+        self.trust_without_witnesses && needed == 0
+    }
+
     /// Applies a verified response's update and makes it durable; on an error the state is as before.
     ///
     /// # Errors

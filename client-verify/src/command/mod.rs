@@ -51,24 +51,48 @@ async fn perform(
             evidence::verify(&file, &log, common.policy.as_deref())?
         }
         Command::Register { label, devices } => {
-            register::run(&mut Context::open(common).await?, &label, devices).await?
+            let mut context = open(common, stderr).await?;
+            let outcome = register::run(&mut context, &label, devices).await?;
+            marked(&context, outcome)
         }
         Command::Lookup { label, accept_change } => {
-            lookup::run(&mut Context::open(common).await?, &label, accept_change).await?
+            let mut context = open(common, stderr).await?;
+            let outcome = lookup::run(&mut context, &label, accept_change).await?;
+            marked(&context, outcome)
         }
         Command::Send { label, text, from, accept_change } => {
-            let mut context = Context::open(common).await?;
-            send::run(&mut context, &label, &text, from.as_deref(), accept_change).await?
+            let mut context = open(common, stderr).await?;
+            let outcome = send::run(&mut context, &label, &text, from.as_deref(), accept_change).await?;
+            marked(&context, outcome)
         }
         Command::Receive => {
-            let mut context = Context::open(common).await?;
+            let mut context = open(common, stderr).await?;
             let outcome = receive::run(&mut context).await?;
+            let outcome = marked(&context, outcome);
             let verdict = report(common, outcome, stdout, stderr).map_err(|error| unwritable(&error))?;
             receive::shown(&context)?;
             return Ok(verdict);
         }
     };
     report(common, outcome, stdout, stderr).map_err(|error| unwritable(&error))
+}
+
+/// Opens what a command that asks a server needs, and says loudly if nothing of what it shows will be witnessed.
+async fn open(common: &Common, stderr: &mut dyn Write) -> Result<Context, Failure> {
+    let context = Context::open(common).await?;
+    if context.trusts_the_log_alone() {
+        writeln!(stderr, "keyglass: NOTHING IS WITNESSED: only the log itself vouches for what it shows")
+            .map_err(|error| unwritable(&error))?;
+    }
+    Ok(context)
+}
+
+/// The outcome, which says for scripts too if nothing was witnessed.
+fn marked(context: &Context, mut outcome: Outcome) -> Outcome {
+    if context.trusts_the_log_alone() {
+        outcome.field("unwitnessed", true);
+    }
+    outcome
 }
 
 fn unwritable(error: &io::Error) -> Failure {

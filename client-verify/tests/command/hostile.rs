@@ -125,6 +125,9 @@ fn a_policy_without_witnesses_takes_an_explicit_word() {
     let found = alice.run(&["lookup", "bob", "--trust-without-witnesses"]);
     assert_eq!(found.verdict, Verdict::Verified);
     assert!(found.stdout.contains("NONE REQUIRED"));
+    assert!(found.stderr.contains("NOTHING IS WITNESSED"));
+    let (verdict, value) = alice.json(&["lookup", "bob", "--trust-without-witnesses"]);
+    assert_eq!((verdict, &value["unwitnessed"]), (Verdict::Verified, &json!(true)));
 }
 
 #[test]

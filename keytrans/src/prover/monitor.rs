@@ -22,6 +22,9 @@ pub(super) fn check_map<D: ProverData>(
     entries: &[MonitorMapEntry],
 ) -> Result<MonitoringMap, ProverError<D::Error>> {
     let size = view.tree().size;
+    if view.greatest().is_none() && !entries.is_empty() {
+        return Err(ProverError::UnknownLabel);
+    }
     for (index, entry) in entries.iter().enumerate() {
         let earlier = entries.get(..index).unwrap_or_default();
         if earlier.iter().any(|e| e.position >= entry.position || e.version == entry.version)

@@ -399,4 +399,17 @@ fn bad_requests_have_typed_answers() {
     assert_eq!(ask(&|r| r.last = Some(0)), ProverError::BadLast { last: 0, size });
     assert_eq!(ask(&|r| r.label = b"nobody".to_vec()), ProverError::UnknownLabel);
     assert_eq!(ask(&|r| r.version = Some(u32::MAX)), ProverError::UnknownVersion);
+    let monitor = |label: &[u8], entries: &[(u64, u32)]| {
+        let entries = entries
+            .iter()
+            .map(|&(position, version)| crate::wire::MonitorMapEntry { position, version })
+            .collect();
+        let request = crate::wire::ContactMonitorRequest { last: None, label: label.to_vec(), entries };
+        contact_monitor(log, &head, &request).map(|_| ())
+    };
+    assert_eq!(monitor(b"nobody", &[(3, 0)]), Err(ProverError::UnknownLabel));
+    assert_eq!(monitor(b"bob", &[(size, 0)]), Err(ProverError::BadMap));
+    assert_eq!(monitor(b"bob", &[(7, 0), (3, 1)]), Err(ProverError::BadMap));
+    assert_eq!(monitor(b"bob", &[(3, 0), (7, 0)]), Err(ProverError::BadMap));
+    assert_eq!(monitor(b"bob", &[(2, 0)]), Err(ProverError::BadMap));
 }
