@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::Violation;
 use crate::{
     ladder::{SearchLadder, ShownLookups, monitoring_ladder},
     view::{Lookups, View},
@@ -66,7 +67,7 @@ pub(super) fn search_ladder<V: View>(
     let ladder = SearchLadder::new(target, |version| shown.implied(position, version));
     let mut lookups = Recorded { ladder, position, shown };
     view.look_up(position, &mut lookups)?;
-    Ok(ended(lookups.ladder.outcome()))
+    ended(lookups.ladder.outcome(), position)
 }
 
 /// The search ladder for `target` in the entry at `position`, with every lookup.
@@ -78,12 +79,12 @@ pub(super) fn complete_ladder<V: View>(
     view.timestamp(position)?;
     let mut ladder = SearchLadder::complete(target);
     view.look_up(position, &mut ladder)?;
-    Ok(ended(ladder.outcome()))
+    ended(ladder.outcome(), position)
 }
 
-/// A view that returns without having answered every lookup leaves the ladder open, which must not read as success.
-fn ended(outcome: Option<Ordering>) -> Ordering {
-    outcome.unwrap_or(Ordering::Less)
+/// A view that returns without having answered every lookup leaves the ladder open: that is no outcome at all.
+fn ended<E: From<Violation>>(outcome: Option<Ordering>, position: u64) -> Result<Ordering, E> {
+    outcome.ok_or_else(|| Violation::LadderUnfinished(position).into())
 }
 
 /// The monitoring ladder for `target` in the entry at `position`: whether all its lookups show inclusion.

@@ -65,6 +65,9 @@ pub enum Violation {
     /// New versions are not to the right of what the owner knows already ("Updating a Label", verification step 1).
     #[error("position {0} is not to the right of the previous version")]
     BadPosition(u64),
+    /// Not every lookup of a ladder in this log entry was answered. No view does that; should one, nothing follows.
+    #[error("the binary ladder of entry {0} is not finished")]
+    LadderUnfinished(u64),
     /// A new version is not in the log entry that is said to have created it ("Updating a Label", steps 3 and 4).
     #[error("entry {0} lacks a new version")]
     NewVersionMissing(u64),

@@ -81,3 +81,30 @@ fn a_map_keeps_the_greater_of_two_versions_at_one_place() {
     map.watch(3, 7);
     assert_eq!(map.entries().collect::<Vec<_>>(), [entry(3, 7)]);
 }
+
+/// A view that answers no lookup.
+struct Silent;
+
+impl View for Silent {
+    type Error = Violation;
+
+    fn timestamp(&mut self, _: u64) -> Result<u64, Violation> {
+        Ok(0)
+    }
+
+    fn look_up(&mut self, _: u64, _: &mut dyn Lookups) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    fn ends_before(&mut self, _: u64) -> Result<bool, Violation> {
+        Ok(false)
+    }
+}
+
+#[test]
+fn an_unfinished_ladder_is_no_outcome() {
+    // Without any claim the label should not exist, which "less than 0" would say.
+    assert_eq!(owner_init_ladders(&mut Silent, &[0], &[]), Err(Violation::LadderUnfinished(0)));
+    let tree = Tree { size: 1, monitoring_window: 0, maximum_lifetime: None };
+    assert_eq!(greatest_version_search(&mut Silent, &tree, 0), Err(Violation::LadderUnfinished(0)));
+}
