@@ -29,6 +29,7 @@ pub mod log_hash;
 pub mod log_tree;
 pub mod prefix_tree;
 pub mod prover;
+pub mod retention;
 pub mod view;
 pub mod wire;
 

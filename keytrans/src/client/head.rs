@@ -185,12 +185,30 @@ impl Verifier {
         if rightmost_timestamp.saturating_sub(auditor.timestamp) > fields.max_auditor_lag {
             return Err(HeadError::AuditorTime.into());
         }
+        let latest = match &self.heads {
+            HeadTrust::Draft { .. } => rightmost_timestamp,
+            // The auditor signed after the entries were there.
+            HeadTrust::Tlog { .. } => now.0.saturating_add(self.config.max_ahead),
+        };
+        if auditor.timestamp > latest {
+            return Err(HeadError::AuditorTime.into());
+        }
         let root = proven.auditor_root.ok_or(HeadError::AuditorSize)?;
+        self.verify_auditor_signature(auditor, root)
+    }
+
+    /// Verifies the signature of an auditor's head over the log tree with `root` at the head's size, and under suite
+    /// 0xF001 that it was made at the head's timestamp. Nothing is said about whether the head is recent enough.
+    ///
+    /// # Errors
+    /// [`HeadError::AuditorPresence`] if this log has no auditor, [`HeadError::AuditorSignature`], [`HeadError::Lines`].
+    pub fn verify_auditor_signature(
+        &self,
+        auditor: &AuditorTreeHead,
+        root: Digest,
+    ) -> Result<(), VerifyError> {
         match &self.heads {
             HeadTrust::Draft { auditor: key, .. } => {
-                if auditor.timestamp > rightmost_timestamp {
-                    return Err(HeadError::AuditorTime.into());
-                }
                 let key = key.as_ref().ok_or(HeadError::AuditorPresence)?;
                 let signature =
                     auditor.signature.as_slice().try_into().map_err(|_| HeadError::AuditorSignature)?;
@@ -204,9 +222,6 @@ impl Verifier {
                 Ok(())
             }
             HeadTrust::Tlog { vkey, auditor: key, .. } => {
-                if auditor.timestamp > now.0.saturating_add(self.config.max_ahead) {
-                    return Err(HeadError::AuditorTime.into());
-                }
                 let key = key.as_ref().ok_or(HeadError::AuditorPresence)?;
                 let lines = note::parse_signature_lines(&auditor.signature).map_err(HeadError::Lines)?;
                 let [_line] = lines.as_slice() else { return Err(HeadError::AuditorSignature.into()) };

@@ -9,6 +9,7 @@
 //! [`ABSENT`].
 
 mod build;
+mod difference;
 mod node;
 mod page;
 mod page_key;
@@ -27,6 +28,7 @@ mod tests;
 use thiserror::Error;
 
 pub use build::{Change, NextVersion, apply, insert};
+pub use difference::{Difference, difference};
 pub use node::{ABSENT, MAX_DEPTH, SearchKey, leaf_value, parent_value};
 pub use page::{Page, PageError};
 pub use page_key::{LEVELS_PER_PAGE, PageKey, PageKeyError};

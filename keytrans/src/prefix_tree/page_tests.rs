@@ -11,7 +11,7 @@ use super::{
     tests::{decode, searches, vector_trees},
     *,
 };
-use crate::wire::PrefixLeaf;
+use crate::{prover::auditor_update, wire::PrefixLeaf};
 
 /// Pages in memory.
 #[derive(Default)]
@@ -327,6 +327,47 @@ proptest! {
         let proof = prove(&store, &root, &keys).unwrap();
         let transition = evaluate_transition(&added.leaves(), &removed.leaves(), &proof.results, &proof.elements);
         prop_assert_eq!(transition, Ok(Transition { before: first.root(), after: model.root() }));
+        let update = auditor_update(&store, 7, &root, &next.root).unwrap();
+        prop_assert_eq!((update.added, update.removed), (added.leaves(), removed.leaves()));
+        prop_assert_eq!((update.proof.results, update.proof.elements), (proof.results, proof.elements));
+    }
+
+    #[test]
+    fn the_difference_of_two_versions_is_that_of_their_leaves(
+        first in tree(60), batches in prop::collection::vec(batch(), 1..4),
+    ) {
+        let (store, root) = Store::of(&first);
+        let mut versions = vec![(first.clone(), root)];
+        let mut model = first;
+        for (position, batch) in (1..).zip(&batches) {
+            let changes = change(&mut model, batch);
+            let next = apply(&store, &versions.last().unwrap().1, position, &changes).unwrap();
+            store.keep(&next);
+            versions.push((model.clone(), next.root));
+        }
+        for (before, before_root) in &versions {
+            for (after, after_root) in &versions {
+                let only = |a: &Model, b: &Model| -> Vec<PrefixLeaf> {
+                    a.leaves().into_iter().filter(|leaf| b.0.get(&leaf.vrf_output) != Some(&leaf.commitment)).collect()
+                };
+                let expected = Difference { added: only(after, before), removed: only(before, after) };
+                prop_assert_eq!(difference(&store, before_root, after_root).unwrap(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_difference_reads_only_what_changed(model in tree(200), added in key()) {
+        prop_assume!(!model.0.contains_key(&added));
+        let (store, root) = Store::of(&model);
+        let leaf = PrefixLeaf { vrf_output: added, commitment: [1; 32] };
+        let Ok(next) = insert(&store, &root, 1, &[leaf]) else { return Ok(()) };
+        store.keep(&next);
+        store.reads.set(0);
+        prop_assert_eq!(difference(&store, &root, &root).unwrap(), Difference::default());
+        prop_assert_eq!(store.reads.get(), 0);
+        prop_assert_eq!(difference(&store, &root, &next.root).unwrap().added, vec![leaf]);
+        prop_assert!(store.reads.get() <= next.pages.len());
     }
 
     #[test]

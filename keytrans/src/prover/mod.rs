@@ -2,6 +2,7 @@
 //!
 //! The algorithms are those that the user runs ([`crate::algorithms`]), over a view that records what they ask for.
 
+mod audit;
 mod data;
 mod monitor;
 mod owner;
@@ -16,6 +17,7 @@ mod tests;
 
 use thiserror::Error;
 
+pub use audit::auditor_update;
 pub use data::{OpenedVersion, ProverData, ServedHead};
 pub use monitor::{contact_monitor, distinguished};
 pub use owner::{owner_init, owner_monitor};

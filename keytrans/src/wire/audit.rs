@@ -92,3 +92,18 @@ impl Wire for BatchAuditorUpdate {
         })
     }
 }
+
+impl TryFrom<BatchAuditorUpdate> for AuditorUpdate {
+    type Error = WireError;
+
+    /// The update as the draft encodes it.
+    ///
+    /// # Errors
+    /// [`WireError::TooLong`] if it is of more leaves than the draft's counts allow.
+    fn try_from(update: BatchAuditorUpdate) -> Result<Self, WireError> {
+        let BatchAuditorUpdate { timestamp, added, removed, proof } = update;
+        let fits = proof.results.len() <= 0xff && proof.elements.len() <= 0xffff;
+        let proof = PrefixProof { results: proof.results, elements: proof.elements };
+        if fits { Ok(Self { timestamp, added, removed, proof }) } else { Err(WireError::TooLong) }
+    }
+}
