@@ -34,6 +34,10 @@ pub enum Verdict {
     Unreconciled,
     /// The log signed two histories.
     Misbehaving,
+    /// What somebody says of the log's history does not fit what was verified here; nothing signed says who is wrong.
+    Disputed,
+    /// Two accounts of the log's history have nothing in common that could be compared.
+    NoOverlap,
     /// The label belongs to another account.
     Taken,
     /// The server declined the request and said why.
@@ -48,7 +52,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, in the order of its exit code.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Verified,
         Self::Failed,
         Self::Usage,
@@ -61,6 +65,8 @@ impl Verdict {
         Self::Invalid,
         Self::Unreconciled,
         Self::Misbehaving,
+        Self::Disputed,
+        Self::NoOverlap,
         Self::Taken,
         Self::Declined,
         Self::Partial,
@@ -84,6 +90,8 @@ impl Verdict {
             Self::Invalid => "invalid",
             Self::Unreconciled => "unreconciled",
             Self::Misbehaving => "misbehaving",
+            Self::Disputed => "disputed",
+            Self::NoOverlap => "no_overlap",
             Self::Taken => "taken",
             Self::Declined => "declined",
             Self::Partial => "partial",
@@ -108,6 +116,8 @@ impl Verdict {
             Self::Invalid => 22,
             Self::Unreconciled => 23,
             Self::Misbehaving => 24,
+            Self::Disputed => 25,
+            Self::NoOverlap => 26,
             Self::Taken => 30,
             Self::Declined => 31,
             Self::Partial => 32,
@@ -158,6 +168,14 @@ impl Verdict {
             Self::Misbehaving => {
                 "The log signed two histories that contradict each other. The evidence file convinces anybody: \
                  pass it on, and stop trusting this log."
+            }
+            Self::Disputed => {
+                "Somebody holds another history of the log than you do. Neither is signed evidence, so this names no \
+                 culprit: ask an auditor, and the other person through another channel."
+            }
+            Self::NoOverlap => {
+                "The two accounts of the log's history have nothing in common, so that they neither support nor \
+                 contradict each other."
             }
             Self::Taken => "The label already belongs to another account.",
             Self::Declined => "The server declined the request; its reason is given.",

@@ -1,6 +1,6 @@
 //! Walking distinguished heads, and comparing what different users saw of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keyglass_crypto::hash::Digest;
 use keyglass_tlog::time::UnixMillis;
@@ -73,9 +73,67 @@ impl Verifier {
 
 /// Whether two lists of roots of the same length overlap: one's end is the other's beginning ("Detecting Forks").
 /// Lists of different lengths, and empty ones, never do.
+///
+/// This is the draft's yes or no; [`Agreement::of_roots`] tells its two kinds of no apart.
 #[must_use]
 pub fn compare_roots(a: &[Digest], b: &[Digest]) -> bool {
     let continues =
         |a: &[Digest], b: &[Digest]| (0..a.len()).any(|shift| b.starts_with(a.get(shift..).unwrap_or(&[])));
     a.len() == b.len() && (continues(a, b) || continues(b, a))
 }
+
+/// What two users' distinguished log entries say about each other ("Detecting Forks").
+///
+/// The distinguished entries of a log form one sequence that only grows at its end, and what a user knows of it is a
+/// window: entries that follow one another. Lists are unsigned, so whatever they say, they convict nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agreement {
+    /// They have entries in common and say the same where they overlap.
+    Agree,
+    /// They have nothing in common, which neither supports nor contradicts either.
+    NoOverlap,
+    /// They cannot be windows of one sequence: a log forked, or a list is false.
+    Disputed,
+}
+
+impl Agreement {
+    /// Compares lists of roots, left to right, of any lengths, as a `DistinguishedHead` holds them.
+    ///
+    /// Without positions, a fork before all that both lists hold looks like no overlap.
+    #[must_use]
+    pub fn of_roots(a: &[Digest], b: &[Digest]) -> Self {
+        let agree_from = |a: &[Digest], b: &[Digest]| {
+            let overlaps = |start: usize| a.get(start..).unwrap_or(&[]).iter().zip(b);
+            (0..a.len()).any(|start| !b.is_empty() && overlaps(start).all(|(a, b)| a == b))
+        };
+        if agree_from(a, b) || agree_from(b, a) {
+            return Self::Agree;
+        }
+        let known: BTreeSet<&Digest> = a.iter().collect();
+        if b.iter().any(|root| known.contains(root)) { Self::Disputed } else { Self::NoOverlap }
+    }
+
+    /// Compares lists of positions and roots, ascending by position, of any lengths.
+    ///
+    /// Where both lists reach, they must hold the same entries. Lists that are not ascending say nothing reliable.
+    #[must_use]
+    pub fn of_entries(a: &[(u64, Digest)], b: &[(u64, Digest)]) -> Self {
+        let (Some((a_first, a_last)), Some((b_first, b_last))) = (span(a), span(b)) else {
+            return Self::NoOverlap;
+        };
+        let (first, last) = (a_first.max(b_first), a_last.min(b_last));
+        if first > last {
+            return Self::NoOverlap;
+        }
+        let both_reach = |list: &&(u64, Digest)| (first..=last).contains(&list.0);
+        if a.iter().filter(both_reach).eq(b.iter().filter(both_reach)) { Self::Agree } else { Self::Disputed }
+    }
+}
+
+/// The positions of a list's ends.
+fn span(list: &[(u64, Digest)]) -> Option<(u64, u64)> {
+    Some((list.first()?.0, list.last()?.0))
+}
+
+#[cfg(test)]
+mod tests;

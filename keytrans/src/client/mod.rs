@@ -19,7 +19,7 @@ mod update;
 #[cfg(test)]
 mod tests;
 
-pub use distinguished::{DistinguishedEntry, compare_roots};
+pub use distinguished::{Agreement, DistinguishedEntry, compare_roots};
 pub use error::{HeadError, ProofError, VerifyError};
 pub use head::VerifiedHead;
 pub use operation::Verified;
