@@ -36,7 +36,13 @@ impl PublishedAccounts {
         Self { store, published, origin, remembered: Mutex::new(LruCache::new(REMEMBERED)) }
     }
 
-    /// The last valid record of a label that is published. Blocks on the store.
+    /// Forgets a label's record, which is to be read anew: a version of it was erased.
+    pub fn forget(&self, label: &[u8]) {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).pop(label);
+    }
+
+    /// The last valid record of a label that is published; none while the greatest version is erased. Blocks on the
+    /// store.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -50,8 +56,10 @@ impl PublishedAccounts {
         {
             return Ok(record.clone());
         }
-        let record =
-            values::last_valid(&*snapshot, &self.origin, label, u64::from(greatest).saturating_add(1))?;
+        // What the owner replaced does not come back because what replaced it was erased.
+        let erased = snapshot.version(label, greatest)?.is_none_or(|stored| stored.opened.is_none());
+        let end = u64::from(greatest).saturating_add(1);
+        let record = if erased { None } else { values::last_valid(&*snapshot, &self.origin, label, end)? };
         let record = record.map(Arc::new);
         let known = (greatest, record.clone());
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).put(label.to_vec(), known);

@@ -6,7 +6,7 @@
 //!   ([`published`]);
 //! - [`log`]: the log as endpoints see it: [`answers`] to questions, [`updates`] of [`values`] that are account records;
 //! - [`prekeys`], [`mailbox`], [`tokens`]: the services beside it, for the devices of its [`accounts`];
-//! - [`http`]: the endpoints; [`operator`]: commands on this machine.
+//! - [`http`]: the endpoints; [`operator`]: commands on this machine, [`erasure`] among them.
 //!
 //! [`server`] puts all of it together on a [`data_dir`]; others can put together parts of it.
 #![cfg_attr(
@@ -24,6 +24,7 @@ pub mod accounts;
 pub mod answers;
 pub mod clock;
 pub mod data_dir;
+pub mod erasure;
 pub mod http;
 pub mod init;
 pub mod log;

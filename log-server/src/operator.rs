@@ -24,7 +24,10 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
-use crate::{data_dir::SOCKET, http::failure::Failure, log::Log, updates, values::Author};
+use crate::{
+    accounts::PublishedAccounts, data_dir::SOCKET, erasure, http::failure::Failure, log::Log, updates,
+    values::Author,
+};
 
 /// The longest line that is read.
 const MAX_LINE: u64 = 1 << 20;
@@ -43,15 +46,22 @@ pub enum Command {
         /// The record, whose authorisation is a reset.
         record: Base64<MAX_RECORD_LEN>,
     },
+    /// Erases opening and value of a version; its commitment stays. See [`erasure`].
+    Erase {
+        /// The account's label.
+        label: Label,
+        /// The version.
+        version: u32,
+    },
 }
 
 /// What came of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It is done, and published.
+    /// It is done: what was added is published, what was erased is gone.
     Done {
-        /// The version that was added.
+        /// The version that was added or erased.
         version: u32,
     },
     /// It was refused, or is not published yet.
@@ -88,10 +98,10 @@ impl Socket {
     }
 
     /// Carries out commands, one connection at a time. Never returns: drop it to stop.
-    pub async fn serve(self, log: Arc<Log>) {
+    pub async fn serve(self, log: Arc<Log>, accounts: Arc<PublishedAccounts>) {
         loop {
             let served = match self.listener.accept().await {
-                Ok((stream, _)) => serve_one(stream, &log).await,
+                Ok((stream, _)) => serve_one(stream, &log, &accounts).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = served {
@@ -102,14 +112,14 @@ impl Socket {
     }
 }
 
-async fn serve_one(stream: UnixStream, log: &Arc<Log>) -> io::Result<()> {
+async fn serve_one(stream: UnixStream, log: &Arc<Log>, accounts: &Arc<PublishedAccounts>) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = Vec::new();
     // What is longer ends without a newline and does not parse.
     let mut reader = BufReader::new(reader.take(MAX_LINE));
     tokio::time::timeout(LINE_TIME, reader.read_until(b'\n', &mut line)).await??;
     let outcome = match serde_json::from_slice(&line) {
-        Ok(command) => carry_out(log, command).await.unwrap_or_else(|failure| {
+        Ok(command) => carry_out(log, accounts, command).await.unwrap_or_else(|failure| {
             Outcome::Refused(failure.problem().details(failure.detail().map(str::to_owned)))
         }),
         Err(error) => Outcome::Refused(Problem::MalformedJson.details(Some(error.to_string()))),
@@ -120,8 +130,17 @@ async fn serve_one(stream: UnixStream, log: &Arc<Log>) -> io::Result<()> {
     writer.shutdown().await
 }
 
-async fn carry_out(log: &Arc<Log>, command: Command) -> Result<Outcome, Failure> {
+async fn carry_out(
+    log: &Arc<Log>,
+    accounts: &Arc<PublishedAccounts>,
+    command: Command,
+) -> Result<Outcome, Failure> {
     match command {
+        Command::Erase { label, version } => {
+            erasure::erase(log, accounts, label.as_bytes().to_vec(), version).await?;
+            tracing::warn!(label = %String::from_utf8_lossy(label.as_bytes()), version, "a version was erased");
+            Ok(Outcome::Done { version })
+        }
         Command::Reset { label, record } => {
             let decoded = AccountRecord::decode(record.as_bytes());
             let decoded = decoded.map_err(|error| Failure::new(error.into()).because(error))?;

@@ -211,11 +211,12 @@ impl LogServer {
             Arc::clone(&identity),
             settings.limits,
         ));
-        let accounts: Arc<dyn Accounts> = Arc::new(PublishedAccounts::new(
+        let published_accounts = Arc::new(PublishedAccounts::new(
             Arc::clone(&store),
             Arc::clone(&published),
             identity.origin.clone(),
         ));
+        let accounts: Arc<dyn Accounts> = Arc::<PublishedAccounts>::clone(&published_accounts);
         let services = Services::open(&db, &identity.origin, token_key, &accounts, &clock)?;
         let watched = Arc::new(Watched {
             sequenced: Some(state.clone()),
@@ -237,7 +238,7 @@ impl LogServer {
         publishing.spawn(publisher.run());
         let mut background = JoinSet::new();
         background.spawn(prekeys::prune::keep_pruned(Arc::clone(&services.prekeys), PRUNING));
-        background.spawn(socket.serve(Arc::clone(&log)));
+        background.spawn(socket.serve(Arc::clone(&log), published_accounts));
         let server = connections::Server::start(listener, router);
         Ok(Self { log, server, sequencer, publishing, background, state, db: Arc::downgrade(&db) })
     }

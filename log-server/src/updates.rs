@@ -144,6 +144,7 @@ impl From<ValueError> for Failure {
             ValueError::Invalid { error, .. } => Problem::from(*error),
             ValueError::ResetByOwner => Problem::ResetNotAllowed,
             ValueError::NotAReset => Problem::WrongAuthorisation,
+            ValueError::OwnerErased(_) => Problem::ErasedVersion,
             ValueError::Store(error) => return error.clone().into(),
         };
         Self::new(problem).because(error)

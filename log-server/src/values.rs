@@ -2,7 +2,7 @@
 
 use keyglass_account::{
     record::{AccountRecord, Authorisation, RecordError},
-    root::Answer,
+    root::{Answer, Finding},
     verify::{ValidRecord, Verified, verify},
 };
 use thiserror::Error;
@@ -35,6 +35,11 @@ pub enum ValueError {
     /// The operator handed in something else than a reset.
     #[error("the operator can only reset an account")]
     NotAReset,
+    /// The versions that would show whose label it is were erased: an owner cannot be told from anybody else.
+    #[error(
+        "version {0}, which would show whose label this is, was erased: only the operator can go on, with a reset"
+    )]
+    OwnerErased(u32),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -55,9 +60,15 @@ pub fn check(
     let mut last = last_valid(snapshot, origin, label, u64::from(first))?;
     for (version, value) in (first..=u32::MAX).zip(values) {
         let invalid = |error| ValueError::Invalid { version, error };
-        let record =
+        let (record, root) =
             judge(snapshot, verify(origin, label, version, value, last.as_ref()), label)?.map_err(invalid)?;
         check_author(record.record(), author)?;
+        // Clients take such a record for a reset, and so must the log: anybody could have made it.
+        if let (Author::Owner, Finding::Withheld { version } | Finding::HistoryExpired { version }) =
+            (author, root)
+        {
+            return Err(ValueError::OwnerErased(version));
+        }
         last = Some(record);
     }
     Ok(())
@@ -86,24 +97,24 @@ pub fn last_valid(
         let stored = snapshot.version(label, version)?;
         let Some(stored) = stored.and_then(|stored| stored.opened) else { continue };
         let verified = verify(origin, label, version, &stored.value, None);
-        if let Ok(record) = judge(snapshot, verified, label)? {
+        if let Ok((record, _)) = judge(snapshot, verified, label)? {
             return Ok(Some(record));
         }
     }
     Ok(None)
 }
 
-/// Brings a verdict to its end with what the store holds for earlier versions.
+/// Brings a verdict to its end with what the store holds for earlier versions; tells what they say of the root.
 fn judge(
     snapshot: &dyn Snapshot,
     verified: Result<Verified, RecordError>,
     label: &[u8],
-) -> Result<Result<ValidRecord, RecordError>, StoreError> {
+) -> Result<Result<(ValidRecord, Finding), RecordError>, StoreError> {
     let mut verified = verified;
     // The search itself bounds its steps.
     loop {
         match verified {
-            Ok(Verified::Valid { record, .. }) => return Ok(Ok(*record)),
+            Ok(Verified::Valid { record, root, .. }) => return Ok(Ok((*record, root))),
             Ok(Verified::NeedsHistory(search)) => {
                 let stored = snapshot.version(label, search.wanted())?.and_then(|stored| stored.opened);
                 let answer = stored.as_ref().map_or(Answer::Erased, |stored| Answer::Value(&stored.value));

@@ -1,5 +1,6 @@
-//! The command line: `init`, `serve` and `reset`.
+//! The command line: `init`, `serve`, `reset` and `erase`.
 
+mod erase;
 mod init;
 mod reset;
 mod serve;
@@ -68,6 +69,12 @@ enum Command {
     /// Needs --data, --label and --record. A reset is the provider's word alone: it is logged, every client says so, and
     /// an account in lockdown refuses it. Waits until the record is published.
     Reset,
+    /// Erase what a version of an account says, in a running server
+    ///
+    /// Needs --data, --label and --version, which stands after the command. Opening and value leave the database for good;
+    /// that there was such a version, and what it is a commitment to, stays in the log. Waits until no file of the database
+    /// holds them any more. May be repeated.
+    Erase(EraseOptions),
 }
 
 #[derive(clap::Args)]
@@ -139,13 +146,20 @@ struct ServeOptions {
 
 #[derive(clap::Args)]
 struct ResetOptions {
-    /// reset: the account's label, as it is typed
+    /// reset, erase: the account's label, as it is typed
     #[arg(long, global = true, value_name = "LABEL")]
     label: Option<String>,
 
     /// reset: a file with the encoded record, whose authorisation is a reset
     #[arg(long, global = true, value_name = "FILE")]
     record: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct EraseOptions {
+    /// The version of the label, counted from 0
+    #[arg(long, value_name = "VERSION")]
+    version: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -235,16 +249,20 @@ pub fn run() -> ExitCode {
 }
 
 fn dispatch(arguments: &Arguments) -> Result<(), CommandError> {
-    let name = match arguments.command {
+    let name = match &arguments.command {
         Command::Init => "init",
         Command::Serve => "serve",
         Command::Reset => "reset",
+        Command::Erase(_) => "erase",
     };
     let data = arguments.data.as_deref().ok_or(CommandError::MissingOption(name, "--data DIR"))?;
-    match arguments.command {
+    match &arguments.command {
         Command::Init => init::run(data, &arguments.init),
         Command::Serve => serve::run(data, &arguments.serve),
         Command::Reset => reset::run(data, &arguments.reset, arguments.json),
+        Command::Erase(options) => {
+            erase::run(data, arguments.reset.label.as_deref(), options, arguments.json)
+        }
     }
 }
 

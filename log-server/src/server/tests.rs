@@ -33,6 +33,8 @@ use crate::{
     testkit::{Manner, policy_of, witness_at},
 };
 
+mod erasure;
+
 const LABEL: &[u8] = b"bob@example.org";
 
 /// A log on disk, and what a client knows of it.

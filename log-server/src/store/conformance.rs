@@ -155,6 +155,7 @@ pub(crate) fn run<S: Store>(mut make: impl FnMut() -> S) {
     the_published_head_moves_forward(&make());
     a_label_has_a_past(&make());
     of_concurrent_commits_one_wins(&make());
+    what_is_erased_is_gone_and_nothing_else(&make());
 }
 
 fn an_empty_store_answers(store: &dyn Store) {
@@ -272,6 +273,28 @@ fn a_label_has_a_past(store: &dyn Store) {
             assert_eq!(snapshot.greatest_below(label, size), Ok(naive), "{label:?} at {size}");
         }
     }
+}
+
+fn what_is_erased_is_gone_and_nothing_else(store: &dyn Store) {
+    let log = Example::new();
+    log.commit_all(store);
+    let mut expected = everything(store, &log);
+    let greatest = expected.labels[1].as_ref().unwrap().greatest();
+    // The first, one that shares its entry with others, the greatest, and one a second time.
+    for erased in [0, 1, greatest, 1] {
+        store.erase(b"bob", erased).unwrap();
+        expected.versions[erased as usize].as_mut().unwrap().opened = None;
+        assert_eq!(everything(store, &log), expected);
+    }
+    let alice = Some(version(b"alice", 0));
+    assert_eq!(store.snapshot().unwrap().version(b"alice", 0), Ok(alice.clone()));
+    // What is not there is not made.
+    store.erase(b"bob", greatest + 1).unwrap();
+    store.erase(b"carol", 0).unwrap();
+    assert_eq!(everything(store, &log), expected);
+    let snapshot = store.snapshot().unwrap();
+    assert_eq!(snapshot.version(b"carol", 0), Ok(None));
+    assert_eq!(snapshot.version(b"alice", 0), Ok(alice));
 }
 
 fn of_concurrent_commits_one_wins<S: Store>(store: &S) {

@@ -58,4 +58,8 @@ impl<S: Store> Store for FaultyStore<S> {
     fn publish(&self, head: &PublishedHead) -> Result<(), PublishError> {
         self.write(|| self.inner.publish(head))
     }
+
+    fn erase(&self, label: &[u8], version: u32) -> Result<(), StoreError> {
+        self.write(|| self.inner.erase(label, version))
+    }
 }

@@ -85,6 +85,15 @@ impl Store for MemoryStore {
             Ok(())
         })
     }
+
+    fn erase(&self, label: &[u8], version: u32) -> Result<(), StoreError> {
+        self.with(|state| {
+            if let Some(record) = Arc::make_mut(state).versions.get_mut(&(label.to_vec(), version)) {
+                record.opened = None;
+            }
+            Ok(())
+        })
+    }
 }
 
 impl Snapshot for Arc<State> {

@@ -166,6 +166,15 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`PublishError::NotForward`] or [`PublishError::NotSequenced`] without effect; [`PublishError::Store`].
     fn publish(&self, head: &PublishedHead) -> Result<(), PublishError>;
+
+    /// Removes the opening and the value of a version; its commitment stays. When this returns `Ok`, the store's files
+    /// do not hold them any more, not even as remains of something older. That takes a while: readers of earlier moments
+    /// are waited for. Of a version that is not there nothing is removed; one that is erased already is cleaned up after
+    /// once more, so that an erasure that was cut off can be repeated.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the version may or may not be erased for readers, and what it was may still be on the disk.
+    fn erase(&self, label: &[u8], version: u32) -> Result<(), StoreError>;
 }
 
 /// Reads of one moment, by exact keys. Each answer is in the order of its question.

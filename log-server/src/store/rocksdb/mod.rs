@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rocksdb::{ColumnFamily, DB, WriteBatch, WriteOptions};
 
-use super::{Batch, CommitError, PublishError, PublishedHead, Snapshot, Store, StoreError};
+use super::{Batch, CommitError, PublishError, PublishedHead, Snapshot, Store, StoreError, VersionRecord};
 
 mod codec;
 mod open;
+mod scrub;
 mod snapshot;
 
 #[cfg(test)]
@@ -155,5 +156,18 @@ impl Store for RocksStore {
         let meta = self.family(families::META)?;
         let bytes = codec::encode_head(head);
         Ok(self.db.put_cf_opt(meta, families::meta::PUBLISHED, bytes, &synced()).map_err(failed)?)
+    }
+
+    fn erase(&self, label: &[u8], version: u32) -> Result<(), StoreError> {
+        let versions = self.family(families::VERSIONS)?;
+        let key = codec::label_version(label, version);
+        {
+            let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(stored) = self.db.get_pinned_cf(versions, &key).map_err(failed)? else { return Ok(()) };
+            let erased = VersionRecord { opened: None, ..codec::decode_version(&stored)? };
+            // Also if it is erased already: the write is what makes the scrubbing begin a new write-ahead log.
+            self.db.put_cf_opt(versions, &key, codec::encode_version(&erased), &synced()).map_err(failed)?;
+        }
+        self.scrub(versions, &key)
     }
 }

@@ -94,6 +94,95 @@ fn damage_is_refused_wherever_it_is() {
     assert_eq!(RocksStore::open(&path, &LOG).unwrap().snapshot().unwrap().size(), Ok(log.size()));
 }
 
+/// A value that does not compress, and that nothing else contains a piece of.
+fn noise(seed: u8) -> Vec<u8> {
+    (0..32_u8).flat_map(|i| keyglass_crypto::hash::sha256(&[&[seed, i]])).collect()
+}
+
+/// How many places in the files of a directory hold 16 bytes of `secret`.
+fn remains(directory: &std::path::Path, secret: &[u8]) -> usize {
+    let wanted: std::collections::HashSet<&[u8]> = secret.windows(16).collect();
+    let files =
+        std::fs::read_dir(directory).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+    files.map(|bytes| bytes.windows(16).filter(|window| wanted.contains(*window)).count()).sum()
+}
+
+#[test]
+fn what_is_erased_leaves_the_disk_wherever_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db");
+    let mut log = conformance::Example::new();
+    for (seed, batch) in (0..).zip(&mut log.batches) {
+        for version in batch.labels.iter_mut().flat_map(|update| &mut update.versions) {
+            let opened = version.opened.as_mut().unwrap();
+            (opened.opening, opened.value) = (noise(seed | 0x80)[..16].try_into().unwrap(), noise(seed));
+        }
+    }
+    let db = create(&path, &["beside"], &LOG).unwrap();
+    let store = RocksStore::new(Arc::clone(&db));
+    let bobs = |position: usize| -> Vec<u8> {
+        let versions = log.batches[position].labels.iter().find(|update| update.label == b"bob").unwrap();
+        let opened = versions.versions[0].opened.clone().unwrap();
+        [opened.value, opened.opening.to_vec()].concat()
+    };
+    // Entry 0 in a table at the bottom, entry 2 in one above it, the rest in the write-ahead log. Another family holds
+    // that one: it has never been flushed.
+    db.put_cf(db.cf_handle("beside").unwrap(), b"key", b"something").unwrap();
+    for (position, batch) in (0..).zip(&log.batches) {
+        store.commit(position, batch).unwrap();
+        let versions = db.cf_handle(families::VERSIONS).unwrap();
+        match position {
+            0 => {
+                db.flush_cf(versions).unwrap();
+                db.compact_range_cf::<&[u8], &[u8]>(versions, None, None);
+            }
+            2 => db.flush_cf(versions).unwrap(),
+            _ => {}
+        }
+    }
+    for (version, position) in [(0, 0), (2, 2), (3, 3)] {
+        let secret = bobs(position);
+        assert!(remains(&path, &secret) > 500, "version {version} is there first");
+        // A reader of before is waited for.
+        let snapshot = store.snapshot().unwrap();
+        std::thread::scope(|scope| {
+            let (sender, erased) = std::sync::mpsc::channel();
+            let store = &store;
+            scope.spawn(move || sender.send(store.erase(b"bob", version)).unwrap());
+            while store.snapshot().unwrap().version(b"bob", version).unwrap().unwrap().opened.is_some() {
+                std::thread::yield_now();
+            }
+            assert!(snapshot.version(b"bob", version).unwrap().unwrap().opened.is_some());
+            assert!(erased.try_recv().is_err(), "the old value is still being read");
+            drop(snapshot);
+            erased.recv().unwrap().unwrap();
+        });
+        // Version 0 shares its entry with version 1, which has the same value here.
+        if version == 0 {
+            store.erase(b"bob", 1).unwrap();
+            store.erase(b"alice", 0).unwrap();
+        }
+        assert_eq!(remains(&path, &secret), 0, "version {version}");
+    }
+    let kept = bobs(4);
+    assert!(remains(&path, &kept) > 500, "what is not erased stays");
+    // Cut off between writing and scrubbing, and done again.
+    let key = codec::label_version(b"bob", 5);
+    let versions = db.cf_handle(families::VERSIONS).unwrap();
+    let position = store.snapshot().unwrap().position_of(b"bob", 5).unwrap().unwrap();
+    let erased =
+        VersionRecord { opened: None, ..store.snapshot().unwrap().version(b"bob", 5).unwrap().unwrap() };
+    db.put_cf(versions, key, codec::encode_version(&erased)).unwrap();
+    let secret = bobs(position as usize);
+    let before = remains(&path, &secret);
+    for version in
+        (0..=20).filter(|v| store.snapshot().unwrap().position_of(b"bob", *v) == Ok(Some(position)))
+    {
+        store.erase(b"bob", version).unwrap();
+    }
+    assert!(before > 500 && remains(&path, &secret) == 0);
+}
+
 proptest::proptest! {
     #[test]
     fn pairs_of_label_and_version_have_keys_of_their_own(
