@@ -52,6 +52,18 @@ pub enum HttpError {
     Declined(Problem),
 }
 
+impl HttpError {
+    /// The cause for which the server refused the request, if it is one of the log-server's stable ones.
+    #[must_use]
+    pub fn known_problem(&self) -> Option<keyglass_account::problem::Problem> {
+        let Self::Declined(problem) = self else {
+            return None;
+        };
+        let mut known = keyglass_account::problem::Problem::ALL.iter();
+        known.find(|known| known.uri() == problem.kind && known.status() == problem.status).copied()
+    }
+}
+
 /// What went wrong below HTTP.
 #[derive(Debug, Error)]
 pub enum Transport {

@@ -4,6 +4,7 @@
 //!
 //! - [`proven`]: the key gate; each step from a search response to a usable bundle is a type of its own.
 //! - [`x3dh`]: the handshake over a proven bundle, and the first message.
+//! - [`watching`]: when to look again, and what has changed in words.
 //! - [`verdict`]: what can be the case, each with its exit code and plain words.
 #![cfg_attr(feature = "cli", doc = "- [`state`]: the home directory, written so that no crash tears it.")]
 #![cfg_attr(feature = "cli", doc = "- [`http`]: bounded requests to a log-server.")]
@@ -21,6 +22,7 @@
 
 pub mod proven;
 pub mod verdict;
+pub mod watching;
 pub mod x3dh;
 
 #[cfg(feature = "cli")]

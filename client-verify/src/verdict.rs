@@ -16,6 +16,8 @@ pub enum Verdict {
     Failed,
     /// The command line, the policy or the configuration cannot be used as given.
     Usage,
+    /// Everything was verified, and something is new that the accounts' own keys or the operator's rights account for.
+    Updated,
     /// No usable answer arrived in time.
     Unreachable,
     /// The newest head that the log shows is older than its configuration allows.
@@ -34,6 +36,10 @@ pub enum Verdict {
     Unreconciled,
     /// The log signed two histories.
     Misbehaving,
+    /// The log denies or hides what it has shown before.
+    Withheld,
+    /// One's own label has a version that this home did not make.
+    Unexpected,
     /// What somebody says of the log's history does not fit what was verified here; nothing signed says who is wrong.
     Disputed,
     /// Two accounts of the log's history have nothing in common that could be compared.
@@ -52,10 +58,11 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, in the order of its exit code.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::Verified,
         Self::Failed,
         Self::Usage,
+        Self::Updated,
         Self::Unreachable,
         Self::Stale,
         Self::NotFound,
@@ -65,6 +72,8 @@ impl Verdict {
         Self::Invalid,
         Self::Unreconciled,
         Self::Misbehaving,
+        Self::Withheld,
+        Self::Unexpected,
         Self::Disputed,
         Self::NoOverlap,
         Self::Taken,
@@ -81,6 +90,7 @@ impl Verdict {
             Self::Verified => "verified",
             Self::Failed => "failed",
             Self::Usage => "usage",
+            Self::Updated => "updated",
             Self::Unreachable => "unreachable",
             Self::Stale => "stale",
             Self::NotFound => "not_found",
@@ -90,6 +100,8 @@ impl Verdict {
             Self::Invalid => "invalid",
             Self::Unreconciled => "unreconciled",
             Self::Misbehaving => "misbehaving",
+            Self::Withheld => "withheld",
+            Self::Unexpected => "unexpected",
             Self::Disputed => "disputed",
             Self::NoOverlap => "no_overlap",
             Self::Taken => "taken",
@@ -107,6 +119,7 @@ impl Verdict {
             Self::Verified => 0,
             Self::Failed => 1,
             Self::Usage => 2,
+            Self::Updated => 3,
             Self::Unreachable => 10,
             Self::Stale => 11,
             Self::NotFound => 12,
@@ -116,8 +129,10 @@ impl Verdict {
             Self::Invalid => 22,
             Self::Unreconciled => 23,
             Self::Misbehaving => 24,
-            Self::Disputed => 25,
-            Self::NoOverlap => 26,
+            Self::Withheld => 25,
+            Self::Unexpected => 26,
+            Self::Disputed => 27,
+            Self::NoOverlap => 28,
             Self::Taken => 30,
             Self::Declined => 31,
             Self::Partial => 32,
@@ -135,6 +150,10 @@ impl Verdict {
                 "Something on this machine failed, such as reading or writing the home directory."
             }
             Self::Usage => "The command line, the policy file or the configuration file cannot be used.",
+            Self::Updated => {
+                "Everything was verified, and something is new: a change that an account's own keys authorised, or \
+                 an erasure. Read what it is."
+            }
             Self::Unreachable => {
                 "No usable answer arrived in time. This says nothing about the log's honesty: try again."
             }
@@ -168,6 +187,14 @@ impl Verdict {
             Self::Misbehaving => {
                 "The log signed two histories that contradict each other. The evidence file convinces anybody: \
                  pass it on, and stop trusting this log."
+            }
+            Self::Withheld => {
+                "The log denies or hides what it has shown to you before. What it holds back may be what somebody \
+                 does not want you to see: ask again from elsewhere, and tell an auditor."
+            }
+            Self::Unexpected => {
+                "Your own label has a version that was not made here. If no other device of yours made it, somebody \
+                 else speaks in your name: tell your contacts, and ask the provider."
             }
             Self::Disputed => {
                 "Somebody holds another history of the log than you do. Neither is signed evidence, so this names no \

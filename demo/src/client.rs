@@ -53,7 +53,8 @@ impl Answer {
 
 impl Client {
     /// The options that every command of this user needs.
-    fn options(&self) -> [String; 8] {
+    #[must_use]
+    pub fn options(&self) -> [String; 8] {
         let path = |path: &PathBuf| path.display().to_string();
         [
             "--home".to_owned(),

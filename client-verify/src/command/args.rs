@@ -81,9 +81,39 @@ pub enum Command {
     },
     /// Decrypt what has arrived for all accounts of the home, and print each text once
     Receive,
+    /// Look once whether your accounts and the people you met are as you know them, and tell what has changed
+    Monitor(MonitorOptions),
+    /// Keep looking, in the background, and tell what has changed. One at a time for a home and a log
+    Watch(WatchOptions),
     /// Work with evidence of misbehaviour, offline
     #[command(subcommand)]
     Evidence(EvidenceCommand),
+}
+
+/// How to look once.
+#[derive(Debug, Clone, Default, Args)]
+pub struct MonitorOptions {
+    /// Take over the newest version of your own account LABEL, which another device of yours made: it must be signed by your
+    /// identity key
+    #[arg(long, value_name = "LABEL")]
+    pub accept: Option<String>,
+}
+
+/// How to keep looking.
+#[derive(Debug, Clone, Default, Args)]
+pub struct WatchOptions {
+    /// Look every so many seconds, give or take a fifth [default: a quarter of the log's monitoring window, at most 12 hours]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub every: Option<u64>,
+    /// End after so many rounds
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rounds: Option<u64>,
+    /// Look once and end, as `monitor` does
+    #[arg(long, conflicts_with_all = ["every", "rounds"])]
+    pub once: bool,
+    /// Say after every round what was checked, also if nothing has changed
+    #[arg(long)]
+    pub verbose: bool,
 }
 
 /// What can be done with evidence.
@@ -157,6 +187,10 @@ mod tests {
             Command::Send { from: None, .. }
         ));
         assert!(matches!(parse("keyglass receive").unwrap().command, Command::Receive));
+        assert!(matches!(parse("keyglass monitor").unwrap().command, Command::Monitor(_)));
+        let watch = parse("keyglass watch --every 5 --rounds 2 --verbose").unwrap().command;
+        let Command::Watch(watch) = watch else { panic!("{watch:?}") };
+        assert_eq!((watch.every, watch.rounds, watch.once, watch.verbose), (Some(5), Some(2), false, true));
         let evidence = parse("keyglass evidence verify file --log vkey --policy p").unwrap();
         assert_eq!(evidence.common.policy, Some("p".into()));
         assert!(matches!(evidence.command, Command::Evidence(EvidenceCommand::Verify { .. })));
@@ -172,6 +206,10 @@ mod tests {
             "keyglass register bob --devices 0",
             "keyglass register bob --devices 65",
             "keyglass evidence verify file",
+            "keyglass monitor bob",
+            "keyglass watch --every 0",
+            "keyglass watch --rounds 0",
+            "keyglass watch --once --every 5",
             "keyglass lookup bob --timeout never",
             "keyglass lookup bob --unknown",
         ] {

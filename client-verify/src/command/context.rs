@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use keyglass_keytrans::client::{HeadError, StateUpdate, UserState, Verifier, VerifyError};
+use keyglass_keytrans::client::{HeadError, StateUpdate, UserState, VerifiedHead, Verifier, VerifyError};
 use keyglass_tlog::{
     checkpoint::Checkpoint,
     evidence::Evidence,
@@ -85,6 +85,17 @@ impl Context {
     pub fn trusts_the_log_alone(&self) -> bool {
         let needed = self.verifier.policy().map_or(0, |policy| policy.smallest_quorum());
         self.trust_without_witnesses && needed == 0
+    }
+
+    /// Refuses a head that the policy lets nobody vouch for but the log, unless the person chose to go on.
+    ///
+    /// # Errors
+    /// [`Verdict::Unwitnessed`].
+    pub fn require_witnesses(&self, head: &VerifiedHead) -> Result<(), Failure> {
+        if matches!(head, VerifiedHead::Witnessed(_)) || self.trust_without_witnesses {
+            return Ok(());
+        }
+        Err(no_quorum_required())
     }
 
     /// Applies a verified response's update and makes it durable; on an error the state is as before.
@@ -180,6 +191,14 @@ pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
         return Err(usage(format!("{}: longer than {limit} bytes", path.display())));
     }
     Ok(bytes)
+}
+
+/// The policy requires no witness, and the person did not choose to go on without any.
+#[must_use]
+pub fn no_quorum_required() -> Failure {
+    let message = "the policy requires no witness, so that nobody but the log vouches for this head; \
+                   --trust-without-witnesses goes on all the same";
+    Failure::new(Verdict::Unwitnessed, "no_quorum_required", message)
 }
 
 fn missing(option: &'static str) -> Failure {

@@ -4,7 +4,10 @@ mod args;
 mod context;
 mod evidence;
 mod lookup;
+mod monitor;
+mod operation;
 mod outcome;
+mod ownership;
 mod prekeys;
 mod random;
 mod receive;
@@ -14,12 +17,14 @@ mod resolve;
 mod search;
 mod send;
 mod service;
+mod watch;
+mod withheld;
 
 use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
-pub use args::{Arguments, Command, Common, EvidenceCommand};
+pub use args::{Arguments, Command, Common, EvidenceCommand, MonitorOptions, WatchOptions};
 use context::Context;
 use outcome::{Failure, Outcome};
 
@@ -73,8 +78,37 @@ async fn perform(
             receive::shown(&context)?;
             return Ok(verdict);
         }
+        Command::Monitor(MonitorOptions { accept }) => {
+            return monitor_once(common, accept.as_deref(), stdout, stderr).await;
+        }
+        Command::Watch(WatchOptions { once: true, .. }) => {
+            return monitor_once(common, None, stdout, stderr).await;
+        }
+        Command::Watch(options) => watch::run(common, &options, stdout, stderr).await?,
     };
     report(common, outcome, stdout, stderr).map_err(|error| unwritable(&error))
+}
+
+/// One round of monitoring. What it found is remembered once it was printed.
+async fn monitor_once(
+    common: &Common,
+    accept: Option<&str>,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> Result<Verdict, Failure> {
+    let mut context = open(common, stderr).await?;
+    let accepted = match accept {
+        Some(label) => Some(monitor::adopt(&mut context, label).await?),
+        None => None,
+    };
+    let round = monitor::round(&mut context).await?;
+    let mut outcome = marked(&context, round.describe());
+    if let Some(accepted) = accepted {
+        outcome.field("accepted", accepted);
+    }
+    let verdict = report(common, outcome, stdout, stderr).map_err(|error| unwritable(&error))?;
+    round.settle(&mut context)?;
+    Ok(verdict)
 }
 
 /// Opens what a command that asks a server needs, and says loudly if nothing of what it shows will be witnessed.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::{
     http::{HttpError, printable},
     proven::{BundleError, ProveError},
-    state::StateError,
+    state::{LockError, StateError},
     verdict::Verdict,
 };
 
@@ -101,6 +101,7 @@ impl From<StateError> for Failure {
     fn from(error: StateError) -> Self {
         let reason = match &error {
             StateError::File(_) => "home_file",
+            StateError::Lock(LockError::Watched { .. }) => "already_watched",
             StateError::Lock(_) => "home_in_use",
             StateError::Document { .. } => "home_damaged",
             StateError::Foreign { .. } => "home_foreign",
@@ -150,6 +151,12 @@ impl From<VerifyError> for Failure {
             }
             VerifyError::Violation(Violation::Expired) => {
                 Self::new(Verdict::NotFound, "expired_version", &error)
+            }
+            VerifyError::Violation(Violation::MonitoredVersionMissing(_)) => {
+                Self::new(Verdict::Invalid, "monitored_version_missing", &error)
+            }
+            VerifyError::Violation(Violation::UnexpectedVersion(_)) => {
+                Self::new(Verdict::Invalid, "another_greatest_version", &error)
             }
             VerifyError::Wire(_) => Self::new(Verdict::Invalid, "malformed", &error),
             VerifyError::Vrf(_) => Self::new(Verdict::Invalid, "vrf", &error),

@@ -11,10 +11,7 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
-use keyglass_keytrans::{
-    client::{StateUpdate, VerifiedHead},
-    wire::SearchRequest,
-};
+use keyglass_keytrans::client::{StateUpdate, VerifiedHead};
 use keyglass_tlog::{
     Digest,
     checkpoint::Checkpoint,
@@ -31,17 +28,18 @@ use crate::{http::Request, verdict::Verdict};
 const FULL_TILE: usize = 256 * 32;
 
 impl Context {
-    /// Finds out why the answer to `question` failed with `cause`, and says so.
-    pub(super) async fn reconcile(&self, question: &Question<'_>, cause: Failure) -> Failure {
+    /// Finds out why an answer failed with `cause`, and says so. `shown` asks again in quarantine, and is only run if there
+    /// is a head to compare with.
+    pub(super) async fn reconcile(
+        &self,
+        shown: impl Future<Output = Result<ShownHead, Failure>>,
+        cause: Failure,
+    ) -> Failure {
         // Without a retained head there is nothing to contradict.
         let Some(ours) = self.retained_note() else {
             return cause;
         };
-        let shown = match question {
-            Question::Search(request) => self.search_in_quarantine(request).await,
-            Question::OwnerInit(label) => self.owner_init_in_quarantine(label).await,
-        };
-        let theirs = match shown {
+        let theirs = match shown.await {
             Ok(shown) => match shown_note(&self.origin, &shown) {
                 Some(note) => note,
                 None => return cause,
@@ -162,14 +160,6 @@ enum Comparison {
     Contradiction(Box<Evidence>),
     /// The log did not supply what would tell.
     Unknown(String),
-}
-
-/// What is asked again in quarantine.
-pub(super) enum Question<'a> {
-    /// A search.
-    Search(&'a SearchRequest),
-    /// To begin owning a label.
-    OwnerInit(&'a [u8]),
 }
 
 /// A head that the log has signed, which nobody else need have seen.

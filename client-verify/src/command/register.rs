@@ -8,30 +8,21 @@ use keyglass_account::{
 };
 use keyglass_crypto::dh::DhSecretKey;
 use keyglass_keytrans::{
-    client::{StateUpdate, UserState, VerifiedHead, decode_update_responses},
-    ibst,
-    wire::{OwnerInitRequest, UpdateRequest, UpdateResponse, Wire as _},
-};
-use keyglass_tlog::{
-    checkpoint::Checkpoint,
-    note::{MAX_NOTE_LEN, SignedNote},
+    client::{StateUpdate, UserState, decode_update_responses},
+    wire::{UpdateRequest, UpdateResponse, Wire as _},
 };
 
 use super::{
     context::{Context, now},
     outcome::{Failure, Outcome},
+    ownership::{Beginning, MAX_UPDATE_RESPONSE},
     random,
-    reconcile::{Question, ShownHead},
-    search::may_be_a_fork,
 };
 use crate::{
     http::{OCTETS, Request},
     state::{OwnAccount, OwnDeviceState},
     verdict::Verdict,
 };
-
-/// The longest answer to an update that is read, in bytes.
-const MAX_UPDATE_RESPONSE: usize = 4 << 20;
 
 /// Runs the command.
 ///
@@ -123,9 +114,9 @@ fn create(origin: &str, name: &str, devices: u32) -> Result<OwnAccount, Failure>
 /// Has the log store the record, and verifies that it did. Gives the version.
 async fn publish(context: &mut Context, account: &OwnAccount) -> Result<u32, Failure> {
     let name = account.label.as_bytes();
-    let (mut state, existing) = own(context, name).await?;
-    if existing.is_some() {
-        return recognise(context, account).await;
+    let Beginning { start, version, mut state } = context.begin_to_own(name).await?;
+    if version.is_some() {
+        return recognise(context, account, start).await;
     }
     let mut request = update_request(context, &state, name, vec![account.record.clone()])?;
     let body = request.encode().map_err(|error| Failure::new(Verdict::Failed, "encoding", error))?;
@@ -152,29 +143,15 @@ async fn publish(context: &mut Context, account: &OwnAccount) -> Result<u32, Fai
     Err(Failure::new(Verdict::Invalid, "not_stored", "the log's answer does not contain the record"))
 }
 
-/// Begins to own the label, which proves where it stands: the state to update it from, and its greatest version there.
-async fn own(context: &mut Context, name: &[u8]) -> Result<(UserState, Option<u32>), Failure> {
-    let start = context.starting_position().await;
-    let mut state = context.state.clone();
-    let request = context.verifier.owner_init_request(&state, name, start);
-    let answer = context.ask_owner_init(&request).await?;
-    let verified = match context.verifier.verify_owner_init(&state, &request, &answer, now()) {
-        Ok(verified) => verified,
-        Err(error) if may_be_a_fork(&error) => {
-            return Err(context.reconcile(&Question::OwnerInit(name), error.into()).await);
-        }
-        Err(error) => return Err(context.refused(error)),
-    };
-    require_witnesses(context, &verified.head)?;
-    context.retain(StateUpdate { label: None, ..verified.update.clone() })?;
-    state.apply(verified.update);
-    Ok((state, verified.result.version))
-}
-
-/// The label has versions. It may be that an earlier run of this command made the first of them.
-async fn recognise(context: &mut Context, account: &OwnAccount) -> Result<u32, Failure> {
+/// The label had versions at the log entry where owning it is to begin. It may be that an earlier run of this command made
+/// the first of them.
+async fn recognise(context: &mut Context, account: &OwnAccount, start: u64) -> Result<u32, Failure> {
     let found = context.search(account.label.as_bytes(), Some(0)).await?;
-    if found.value.bytes() == account.record { Ok(0) } else { Err(taken(account)) }
+    if found.value.bytes() != account.record {
+        return Err(taken(account));
+    }
+    context.own_from(account.label.as_bytes(), start).await?;
+    Ok(0)
 }
 
 fn taken(account: &OwnAccount) -> Failure {
@@ -192,37 +169,6 @@ fn update_request(
     request.ok_or_else(|| Failure::new(Verdict::Failed, "not_owned", "the label is not owned"))
 }
 
-impl Context {
-    /// A distinguished log entry to begin owning from: the root of the implicit search tree, which every log entry lies
-    /// below and which is always distinguished. The log's word for its size is good enough to choose by.
-    async fn starting_position(&self) -> u64 {
-        let size = match self.state.last() {
-            Some(size) => Some(size),
-            None => self.server.send(MAX_NOTE_LEN, Request::get("checkpoint")).await.ok().and_then(|note| {
-                let note = SignedNote::parse(&note).ok()?;
-                Some(Checkpoint::from_note(&note).ok()?.tree_size())
-            }),
-        };
-        size.filter(|size| *size > 0).map_or(0, ibst::root)
-    }
-
-    async fn ask_owner_init(&self, request: &OwnerInitRequest) -> Result<Vec<u8>, Failure> {
-        let body = request.encode().map_err(|error| Failure::new(Verdict::Failed, "encoding", error))?;
-        Ok(self.server.send(MAX_UPDATE_RESPONSE, Request::post("v1/owner-init", OCTETS, body)).await?)
-    }
-
-    /// Begins to own a label without saying what is retained, and verifies the answer without asking for witnesses: the
-    /// head that the log now shows, to be compared and never used.
-    pub(super) async fn owner_init_in_quarantine(&self, name: &[u8]) -> Result<ShownHead, Failure> {
-        let nothing = UserState::default();
-        // The first entry is distinguished in every log, and this one's size is just what is not known.
-        let request = self.quarantine.owner_init_request(&nothing, name, 0);
-        let answer = self.ask_owner_init(&request).await?;
-        let verified = self.quarantine.verify_owner_init(&nothing, &request, &answer, now())?;
-        Ok(ShownHead { head: verified.head, update: verified.update })
-    }
-}
-
 type Versions = Vec<(u32, Option<Vec<u8>>)>;
 
 fn verify(
@@ -235,15 +181,6 @@ fn verify(
         .verifier
         .verify_update(state, request, response, now())
         .map_err(|error| context.refused(error))?;
-    require_witnesses(context, &verified.head)?;
+    context.require_witnesses(&verified.head)?;
     Ok((verified.update, verified.result.versions))
-}
-
-fn require_witnesses(context: &Context, head: &VerifiedHead) -> Result<(), Failure> {
-    if matches!(head, VerifiedHead::Witnessed(_)) || context.trust_without_witnesses {
-        return Ok(());
-    }
-    let message = "the policy requires no witness, so that nobody but the log vouches for this head; \
-                   --trust-without-witnesses goes on all the same";
-    Err(Failure::new(Verdict::Unwitnessed, "no_quorum_required", message))
 }

@@ -9,9 +9,10 @@ use super::{
     context::{Context, now},
     outcome::Failure,
     search::Found,
+    withheld::hidden,
 };
 use crate::{
-    proven::{self, History, Identity, ProvenAccount, Proving},
+    proven::{self, History, Identity, ProvenAccount, ProvenValue, Proving},
     state::Contact,
     verdict::Verdict,
 };
@@ -38,14 +39,31 @@ impl Context {
     pub async fn resolve(&mut self, label: &str) -> Result<Resolved, Failure> {
         let found = self.search(label.as_bytes(), None).await?;
         let before = self.contacts.by_label.get(label).cloned();
+        if let Some(before) = before.as_ref().filter(|before| found.value.version() < before.version) {
+            return Err(hidden(label, found.value.version(), before.version));
+        }
         let known = before.as_ref().map(|contact| self.known(label, contact)).transpose()?;
-        let mut proof_bytes = found.proof_bytes;
-        let mut proving = proven::prove(found.value.clone(), known.as_ref())?;
+        let (account, history_bytes) = self.prove_newest(label, found.value.clone(), known.as_ref()).await?;
+        let proof_bytes = found.proof_bytes.saturating_add(history_bytes);
+        Ok(Resolved { account, found, proof_bytes, before })
+    }
+
+    /// Proves the newest value of `label` against the record known before, looking up as much of its history as decides.
+    /// Gives the bytes that this took besides.
+    ///
+    /// # Errors
+    /// The verdicts of a look-up.
+    pub(super) async fn prove_newest(
+        &mut self,
+        label: &str,
+        newest: ProvenValue,
+        known: Option<&ValidRecord>,
+    ) -> Result<(ProvenAccount, usize), Failure> {
+        let mut proof_bytes = 0_usize;
+        let mut proving = proven::prove(newest, known)?;
         loop {
             let pending = match proving {
-                Proving::Done(account) => {
-                    return Ok(Resolved { account: *account, found, proof_bytes, before });
-                }
+                Proving::Done(account) => return Ok((*account, proof_bytes)),
                 Proving::NeedsVersion(pending) => pending,
             };
             let history = match self.search(label.as_bytes(), Some(pending.wanted())).await {
@@ -64,18 +82,31 @@ impl Context {
     /// # Errors
     /// [`Verdict::Failed`].
     pub fn remember(&mut self, label: &str, account: &ProvenAccount) -> Result<(), Failure> {
-        let record = account.valid().record();
-        let before = self.contacts.by_label.get(label);
-        let contact = Contact {
-            first_identity_key: before
-                .map_or_else(|| record.identity_key.to_bytes(), |before| before.first_identity_key),
-            first_seen: before.map_or(now().0, |before| before.first_seen),
-            version: record.version,
-            record: record.encode(),
-            last_seen: now().0,
-        };
+        self.remember_all(&[(label.to_owned(), account.clone())])
+    }
+
+    /// Remembers several accounts in one step.
+    ///
+    /// # Errors
+    /// [`Verdict::Failed`].
+    pub fn remember_all(&mut self, accounts: &[(String, ProvenAccount)]) -> Result<(), Failure> {
+        if accounts.is_empty() {
+            return Ok(());
+        }
         let mut contacts = self.contacts.clone();
-        contacts.by_label.insert(label.to_owned(), contact);
+        for (label, account) in accounts {
+            let record = account.valid().record();
+            let before = contacts.by_label.get(label);
+            let contact = Contact {
+                first_identity_key: before
+                    .map_or_else(|| record.identity_key.to_bytes(), |before| before.first_identity_key),
+                first_seen: before.map_or(now().0, |before| before.first_seen),
+                version: record.version,
+                record: record.encode(),
+                last_seen: now().0,
+            };
+            contacts.by_label.insert(label.clone(), contact);
+        }
         self.home.store_contacts(&contacts)?;
         self.contacts = contacts;
         Ok(())
@@ -94,7 +125,8 @@ fn absent(failure: Failure) -> Result<History, Failure> {
     match failure.reason {
         "erased_version" => Ok(History::Erased),
         "expired_version" => Ok(History::Expired),
-        "unknown_version" | "version_not_there" | "declined" => Ok(History::Withheld),
+        "unknown_label" | "unknown_version" | "label_withheld" | "version_withheld" | "version_not_there"
+        | "declined" => Ok(History::Withheld),
         _ => Err(failure),
     }
 }

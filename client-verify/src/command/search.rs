@@ -11,9 +11,10 @@ use keyglass_keytrans::{
 use keyglass_tlog::witnessed::JudgeError;
 
 use super::{
-    context::{Context, now},
+    context::{Context, no_quorum_required, now},
     outcome::Failure,
-    reconcile::{Question, ShownHead},
+    reconcile::ShownHead,
+    withheld::tree_shrank,
 };
 use crate::{
     http::{HttpError, OCTETS, Request},
@@ -58,18 +59,14 @@ impl Context {
         let Search { value, head, watch_pending, update } = match verified {
             Ok(search) => search,
             Err(error) if may_be_a_fork(&error) => {
-                return Err(self.reconcile(&Question::Search(&request), error.into()).await);
+                return Err(self.reconcile(self.search_in_quarantine(&request), error.into()).await);
             }
             Err(error) => return Err(self.refused(error)),
         };
         let value = match value {
             Witnessing::Witnessed(value) => value,
             Witnessing::Unwitnessed(value) if self.trust_without_witnesses => value.trust_the_log_alone(),
-            Witnessing::Unwitnessed(_) => {
-                let message = "the policy requires no witness, so that nobody but the log vouches for this head; \
-                               --trust-without-witnesses goes on all the same";
-                return Err(Failure::new(Verdict::Unwitnessed, "no_quorum_required", message));
-            }
+            Witnessing::Unwitnessed(_) => return Err(no_quorum_required()),
         };
         self.retain(update)?;
         Ok(Found { value, head, watch_pending, proof_bytes, verified_in })
@@ -88,37 +85,14 @@ impl Context {
             SearchError::Request(error) => return error.into(),
             SearchError::Http(error) => error,
         };
-        let HttpError::Declined(problem) = &error else {
-            return error.into();
-        };
-        let name = String::from_utf8_lossy(&request.label);
-        match Problem::ALL.iter().find(|known| known.uri() == problem.kind) {
-            Some(Problem::UnknownLabel) if self.contacts.by_label.contains_key(&*name) => {
-                let message = "the log says that it has no such label, and has proven it to this home before";
-                Failure::new(Verdict::Invalid, "label_denied", message)
-            }
-            Some(Problem::UnknownLabel) => {
-                Failure::new(Verdict::NotFound, "unknown_label", "the log says that it has no such label")
-            }
-            Some(Problem::UnknownVersion) => Failure::new(
-                Verdict::NotFound,
-                "unknown_version",
-                "the log says that the label has no such version",
-            ),
-            Some(Problem::ErasedVersion) => {
-                Failure::new(Verdict::NotFound, "erased_version", "the log says that the version was erased")
-            }
-            Some(Problem::ExpiredVersion) => Failure::new(
-                Verdict::NotFound,
-                "expired_version",
-                "the log says that the version has expired",
-            ),
+        match error.known_problem() {
             Some(Problem::LastBeyondTree) => {
-                let message = "the log says that its tree is smaller than it was";
-                let failure = Failure::new(Verdict::Unreconciled, "tree_shrank", message);
-                self.reconcile(&Question::Search(request), failure).await
+                self.reconcile(self.search_in_quarantine(request), tree_shrank()).await
             }
-            _ => error.into(),
+            Some(problem) => {
+                self.absence(&request.label, request.version, problem).unwrap_or_else(|| error.into())
+            }
+            None => error.into(),
         }
     }
 

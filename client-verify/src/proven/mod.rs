@@ -21,6 +21,7 @@
 
 mod bundle;
 mod device;
+mod difference;
 mod record;
 mod value;
 
@@ -29,6 +30,7 @@ mod tests;
 
 pub use bundle::{BundleError, ProvenBundle};
 pub use device::ProvenDevice;
+pub use difference::{Author, Difference, differences};
 pub use record::{History, Identity, PendingAccount, ProveError, Proven, ProvenAccount, Proving, prove};
 pub use value::{ProvenValue, Search, UnwitnessedValue, Witnessing, origin, search};
 

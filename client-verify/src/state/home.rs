@@ -6,6 +6,8 @@
 //! HOME/<log>/log.json           LogDocument
 //! HOME/<log>/contacts.json      Contacts
 //! HOME/<log>/account-<n>.json   OwnAccount; <n> is a hash of the label
+//! HOME/<log>/watch.json         WatchDocument
+//! HOME/<log>/watch.lock         held while `watch` runs
 //! HOME/<log>/evidence/          files that prove misbehaviour
 //! ```
 //!
@@ -19,8 +21,9 @@ use super::{
     account::OwnAccount,
     document::{self, StateError},
     file::{self, FileError},
-    lock::Lock,
+    lock::{Lock, WatchLock},
     log::{Contacts, LogDocument},
+    watch::WatchDocument,
 };
 
 /// The file that says what the directory is, and its contents.
@@ -102,6 +105,33 @@ impl Home {
     /// [`StateError`].
     pub fn store_contacts(&self, contacts: &Contacts) -> Result<(), StateError> {
         document::store(&self.directory.join("contacts.json"), contacts)
+    }
+
+    /// What keeping watch remembers.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn watch(&self) -> Result<WatchDocument, StateError> {
+        let path = self.directory.join("watch.json");
+        let watch: Option<WatchDocument> = document::load(&path)?;
+        self.check(&path, watch.as_ref().map(|watch| &watch.origin))?;
+        Ok(watch.unwrap_or_else(|| WatchDocument::new(self.origin.clone())))
+    }
+
+    /// Remembers it.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn store_watch(&self, watch: &WatchDocument) -> Result<(), StateError> {
+        document::store(&self.directory.join("watch.json"), watch)
+    }
+
+    /// Takes the right to keep watch over this log, which outlives this opening of the home.
+    ///
+    /// # Errors
+    /// [`StateError::Lock`].
+    pub fn lock_watch(&self) -> Result<WatchLock, StateError> {
+        Ok(WatchLock::take(&self.directory)?)
     }
 
     /// One's own account under `label`.

@@ -12,6 +12,7 @@ mod lock;
 mod log;
 mod session;
 mod text;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub use device::{
 pub use document::{Format, StateError};
 pub use file::{FileError, MAX_FILE};
 pub use home::Home;
-pub use lock::{Lock, LockError};
+pub use lock::{Lock, LockError, WatchLock};
 pub use log::{Contact, Contacts, LogDocument};
 pub use session::StoredSession;
+pub use watch::WatchDocument;

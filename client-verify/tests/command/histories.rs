@@ -194,6 +194,9 @@ fn no_flipped_byte_of_an_answer_is_accepted() {
     for _ in 0..3 {
         server.world().log.append(&[]);
     }
+    // A line of an unknown key in the head is rightly ignored, so that byte for byte the signature lines of the third
+    // witness, which the quorum does not need, may change.
+    server.world().log.cosigning = vec![0, 1];
     let before = contents(&alice);
     let length = {
         let (send, receive) = std::sync::mpsc::channel();
@@ -205,19 +208,18 @@ fn no_flipped_byte_of_an_answer_is_accepted() {
         alice.json(&["lookup", "bob"]);
         receive.recv().unwrap()
     };
-    // A line of an unknown key in the head is rightly ignored, so that byte for byte the signature lines of the third
-    // witness, which the quorum does not need, may change.
-    server.world().log.cosigning = vec![0, 1];
     for index in (0..length).step_by(7) {
         server.lie(move |world, request| {
-            let mut response = world.honest(request);
-            if let Some(byte) = response.body.get_mut(index) {
-                *byte ^= 1 << (index % 8);
+            if request.path != "/v1/search" {
+                return None;
             }
+            let mut response = world.honest(request);
+            response.body[index] ^= 1 << (index % 8);
             Some(response)
         });
-        let (verdict, value) = alice.json(&["lookup", "bob", "--timeout", "0"]);
+        let (verdict, value) = alice.json(&["lookup", "bob"]);
         assert_ne!(verdict, Verdict::Verified, "byte {index}: {value}");
+        assert_ne!(verdict, Verdict::Unreachable, "byte {index}: {value}");
         assert_ne!(verdict, Verdict::Misbehaving, "byte {index}: {value}");
         assert_eq!(contents(&alice), before, "byte {index}");
     }

@@ -105,7 +105,7 @@ fn a_redelivery_is_ignored() {
 fn registering_resumes_where_it_stopped() {
     let server = Server::start();
     let bob = Person::new(&server);
-    // Each run fails at a later step: the size, owning, the update, the prekeys of one device and of the other.
+    // Each run fails at a later step: where to begin, owning, the update, the prekeys of one device and of the other.
     for stop in [1, 2, 3, 3, 1, 2] {
         let mut count = 0;
         server.lie(move |_, _| {

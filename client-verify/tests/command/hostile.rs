@@ -160,7 +160,7 @@ fn a_label_that_was_proven_cannot_be_denied() {
     alice.done(&["lookup", "bob"]);
     server.lie(|_, _| Some(Response::problem(Problem::UnknownLabel)));
     let (verdict, value) = alice.json(&["lookup", "bob"]);
-    assert_eq!((verdict, &value["reason"]), (Verdict::Invalid, &json!("label_denied")));
+    assert_eq!((verdict, &value["reason"]), (Verdict::Withheld, &json!("label_withheld")));
 }
 
 #[test]

@@ -44,6 +44,7 @@ struct Version {
     position: u64,
     opening: [u8; 16],
     value: Vec<u8>,
+    erased: bool,
 }
 
 #[derive(Clone, Default)]
@@ -141,7 +142,8 @@ impl TestLog {
         for (label, value) in updates {
             let versions = self.labels.entry(label.to_vec()).or_default();
             let version = versions.len() as u32;
-            versions.push(Version { position, opening: [version as u8; 16], value: value.clone() });
+            let (opening, value) = ([version as u8; 16], value.clone());
+            versions.push(Version { position, opening, value, erased: false });
             let (vrf_output, _) = self.search_key(label, version).unwrap();
             leaves.push(PrefixLeaf { vrf_output, commitment: self.commitment(label, version).unwrap() });
         }
@@ -151,6 +153,34 @@ impl TestLog {
         self.pages.0.extend(next.pages);
         let timestamp = now().saturating_add_signed(self.skew);
         self.entries.push((timestamp, next.root));
+    }
+
+    /// Adds empty entries until there are so many.
+    pub fn grow_to(&mut self, size: u64) {
+        while self.size() < size {
+            self.append(&[]);
+        }
+    }
+
+    /// Forgets a version's opening and value.
+    pub fn erase(&mut self, label: &[u8], version: u32) {
+        self.labels.get_mut(label).unwrap()[version as usize].erased = true;
+    }
+
+    /// Adds a log entry in which the newest version of a label is gone, as if it had never been.
+    pub fn hide_newest(&mut self, label: &[u8]) {
+        self.labels.get_mut(label).unwrap().pop().unwrap();
+        let mut leaves = Vec::new();
+        for (label, versions) in &self.labels {
+            for version in 0..versions.len() as u32 {
+                let (vrf_output, _) = self.search_key(label, version).unwrap();
+                leaves.push(PrefixLeaf { vrf_output, commitment: self.commitment(label, version).unwrap() });
+            }
+        }
+        leaves.sort_by_key(|leaf| leaf.vrf_output);
+        let next = prefix_tree::insert(&self.pages, &TreeRoot::EMPTY, self.size(), &leaves).unwrap();
+        self.pages.0.extend(next.pages);
+        self.entries.push((now().saturating_add_signed(self.skew), next.root));
     }
 
     fn nodes(&self) -> (HashMap<NodeId, Digest>, Digest) {
@@ -271,7 +301,10 @@ impl ProverData for TestLog {
     }
 
     fn opened(&self, label: &[u8], version: u32) -> Result<Option<OpenedVersion>, Infallible> {
-        let Version { opening, value, .. } = &self.labels[label][version as usize];
+        let Version { opening, value, erased, .. } = &self.labels[label][version as usize];
+        if *erased {
+            return Ok(None);
+        }
         let update = UpdateValue { value: value.clone(), suffix: UpdateSuffix::default() };
         Ok(Some(OpenedVersion { opening: *opening, update }))
     }

@@ -14,9 +14,11 @@ mod honest;
 mod hostile;
 mod log;
 mod messages;
+mod monitoring;
 mod records;
 mod server;
 mod unreachable;
+mod watching;
 
 use std::path::PathBuf;
 

@@ -34,6 +34,12 @@ pub fn publish(server: &Server, record: &AccountRecord) {
     server.world().log.append(&[(BOB, record.encode())]);
 }
 
+/// The second version, with a second device.
+pub fn linked() -> AccountRecord {
+    let before = valid(&genesis());
+    Draft::after(&TestLog::origin(), BOB, &before, 1).add_device(device(2)).sign(&signing(1)).unwrap()
+}
+
 pub fn rotation() -> AccountRecord {
     let before = valid(&genesis());
     Draft::after(&TestLog::origin(), BOB, &before, 1).sign_rotation(&signing(1), &signing(2)).unwrap()

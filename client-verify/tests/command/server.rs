@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex, MutexGuard},
@@ -19,8 +20,8 @@ use keyglass_account::{
 };
 use keyglass_keytrans::{
     config::DeploymentMode,
-    prover::{self, ProverError},
-    wire::{Context, OwnerInitRequest, SearchRequest, UpdateRequest, Wire},
+    prover::{self, ProverError, ServedHead},
+    wire::{Context, UpdateRequest, Wire},
 };
 
 use crate::log::{TestLog, now};
@@ -86,9 +87,12 @@ impl World {
 
     pub fn honest(&mut self, request: &Request) -> Response {
         match (request.method.as_str(), request.path.as_str()) {
-            ("POST", "/v1/search") => self.search(&request.body),
+            ("POST", "/v1/search") => self.ask(&request.body, prover::search),
             ("GET", "/checkpoint") => Response::ok(self.log.note()),
-            ("POST", "/v1/owner-init") => self.owner_init(&request.body),
+            ("POST", "/v1/owner-init") => self.ask(&request.body, prover::owner_init),
+            ("POST", "/v1/owner-monitor") => self.ask(&request.body, prover::owner_monitor),
+            ("POST", "/v1/contact-monitor") => self.ask(&request.body, prover::contact_monitor),
+            ("POST", "/v1/distinguished") => self.ask(&request.body, prover::distinguished),
             ("POST", "/v1/update") => self.update(&request.body),
             ("GET", path) if path.starts_with("/tile/") => {
                 self.log.tile(&path[1..]).map_or_else(|| Response::problem(Problem::NotFound), Response::ok)
@@ -123,17 +127,12 @@ impl World {
         }
     }
 
-    fn search(&mut self, body: &[u8]) -> Response {
-        let request = SearchRequest::decode(body, context()).unwrap();
-        match prover::search(&self.log, &self.log.head(), &request) {
-            Ok(response) => Response::ok(response.encode().unwrap()),
-            Err(error) => refusal(&error),
-        }
-    }
-
-    fn owner_init(&mut self, body: &[u8]) -> Response {
-        let request = OwnerInitRequest::decode(body, context()).unwrap();
-        match prover::owner_init(&self.log, &self.log.head(), &request) {
+    fn ask<Q: Wire, A: Wire>(
+        &self,
+        body: &[u8],
+        answer: impl FnOnce(&TestLog, &ServedHead, &Q) -> Result<A, ProverError<Infallible>>,
+    ) -> Response {
+        match answer(&self.log, &self.log.head(), &Q::decode(body, context()).unwrap()) {
             Ok(response) => Response::ok(response.encode().unwrap()),
             Err(error) => refusal(&error),
         }
@@ -142,6 +141,9 @@ impl World {
     fn update(&mut self, body: &[u8]) -> Response {
         let request = UpdateRequest::decode(body, context()).unwrap();
         let greatest = self.log.greatest(&request.label);
+        if request.greatest_version == greatest && request.values.is_empty() {
+            return Response::problem(Problem::NoValues);
+        }
         let created = (request.greatest_version == greatest).then(|| {
             for value in &request.values {
                 self.log.append(&[(&request.label, value.value.clone())]);
@@ -215,11 +217,14 @@ impl World {
     }
 }
 
-fn refusal(error: &ProverError<std::convert::Infallible>) -> Response {
+fn refusal(error: &ProverError<Infallible>) -> Response {
     Response::problem(match error {
         ProverError::UnknownLabel => Problem::UnknownLabel,
         ProverError::UnknownVersion => Problem::UnknownVersion,
+        ProverError::Erased(_) => Problem::ErasedVersion,
         ProverError::BadLast { .. } => Problem::LastBeyondTree,
+        ProverError::BadGreatestVersion => Problem::GreatestVersionBeyond,
+        ProverError::BadMap | ProverError::Violation(_) => Problem::Malformed,
         _ => Problem::Internal,
     })
 }

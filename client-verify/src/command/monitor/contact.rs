@@ -1,0 +1,69 @@
+//! Looking at people whom the home has met.
+
+use keyglass_account::{record::AccountRecord, time::UnixMillis};
+
+use super::{Event, Round};
+use crate::{
+    command::{
+        context::{Context, now},
+        operation::{ContactMonitor, monitoring_declined},
+        outcome::Failure,
+    },
+    http::printable,
+    proven::{Difference, Identity, differences},
+    verdict::Verdict,
+    watching::words::Account,
+};
+
+/// Checks that what was shown of a label is still there.
+///
+/// # Errors
+/// The verdicts of a look-up; [`Verdict::Withheld`] if the log declines.
+pub(super) async fn monitor(context: &mut Context, label: &[u8]) -> Result<(), Failure> {
+    let verified = context.perform(&ContactMonitor { label }).await.map_err(monitoring_declined)?;
+    context.retain(verified.update)
+}
+
+/// Looks a contact up as `lookup` does, and tells what is different from the last time.
+///
+/// # Errors
+/// The verdicts of a look-up.
+pub(super) async fn look(context: &mut Context, label: &str, round: &mut Round) -> Result<(), Failure> {
+    let resolved = context.resolve(label).await?;
+    let Some(before) = &resolved.before else {
+        return Ok(());
+    };
+    let known = AccountRecord::decode(&before.record)
+        .map_err(|error| Failure::new(Verdict::Failed, "home_damaged", format!("{label}: {error}")))?;
+    let until = context.state.tree.as_ref().map_or(0, |tree| tree.rightmost_timestamp());
+    let name = printable(label.to_owned());
+    let teller = Account { name: &name, since: UnixMillis(before.last_seen), until: UnixMillis(until) };
+    let version = resolved.account.valid().version();
+    // Whom nobody but the provider vouches for is not taken for the one met before until a person says so.
+    let is_accepted = resolved.account.identity() != Identity::Broken;
+    for difference in differences(&known, &resolved.account) {
+        let verdict = if difference.is_of_identity() { Verdict::Changed } else { Verdict::Updated };
+        let text = teller.tell(&difference, now());
+        let event = Event::new(difference.name(), verdict, label, text).with("version", version);
+        let event = with_details(event, &difference);
+        round.events.push(if is_accepted { event.passing() } else { event });
+    }
+    if is_accepted {
+        round.proven.push((label.to_owned(), resolved.account));
+    }
+    Ok(())
+}
+
+fn with_details(event: Event, difference: &Difference) -> Event {
+    match *difference {
+        Difference::DeviceLinked { device, added, .. } => event.with("device", device).with("added", added.0),
+        Difference::DeviceRemoved { device, .. } | Difference::DeviceChanged { device, .. } => {
+            event.with("device", device)
+        }
+        Difference::Reset { version }
+        | Difference::HistoryMissing { version, .. }
+        | Difference::IdentityReplaced { version, .. } => event.with("since_version", version),
+        Difference::InvalidVersions { count } => event.with("count", count),
+        _ => event,
+    }
+}
