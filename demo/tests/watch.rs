@@ -133,7 +133,8 @@ async fn a_watcher_tells_what_happens_and_survives() {
     // Killed at whatever it is doing; the next one goes on, and has not forgotten what was said.
     watcher.child.kill().await.unwrap();
     let before = bob.valid();
-    let unlinked = Draft::after(&api.origin, b"bob", &before, 2).remove_device(1).sign(&bob.identity).unwrap();
+    let unlinked =
+        Draft::after(&api.origin, b"bob", &before, 2).remove_device(1).sign(&bob.identity).unwrap();
     bob.records.push(unlinked.encode());
     publish(&api, &bob).await;
     let mut watcher = Watcher::start(&alice);
