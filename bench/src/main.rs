@@ -1,0 +1,44 @@
+//! What a user receives and verifies, at several sizes of the log, beside a look-up of akd in the same run.
+//!
+//! `keyglass-bench [--quick]` prints two tables as Markdown. All logs are in RocksDB in a temporary directory.
+
+mod measure;
+mod ours;
+mod peer;
+mod user;
+
+use measure::Measured;
+
+/// The sizes: labels, log entries.
+const SIZES: [(u64, u64); 4] = [(10_000, 1_000), (10_000, 100_000), (1_000_000, 1_000), (1_000_000, 100_000)];
+
+fn main() {
+    let quick = std::env::args().nth(1).as_deref() == Some("--quick");
+    let sizes = if quick { &SIZES[..1] } else { &SIZES[..] };
+    println!("| Labels | Log entries | What | Bytes | Verified in |");
+    println!("|---|---|---|---|---|");
+    for &(labels, entries) in sizes {
+        for (what, measured) in ours::run(labels, entries) {
+            row(&grouped(labels), &grouped(entries), what, &measured);
+        }
+    }
+    let mut peers: Vec<u64> = sizes.iter().map(|&(labels, _)| labels).collect();
+    peers.dedup();
+    for labels in peers {
+        row(&grouped(labels), "", "akd 0.13, lookup proof; no head, no witnesses", &peer::run(labels));
+    }
+}
+
+fn row(labels: &str, entries: &str, what: &str, measured: &Measured) {
+    println!("| {labels} | {entries} | {what} | {} | {:.0} µs |", grouped(measured.bytes), measured.micros());
+}
+
+/// A number with a comma every three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let first = digits.len() % 3;
+    let (head, tail) = digits.split_at(first);
+    let mut groups: Vec<&str> = if head.is_empty() { Vec::new() } else { vec![head] };
+    groups.extend((0..tail.len() / 3).map(|group| &tail[group * 3..group * 3 + 3]));
+    groups.join(",")
+}
