@@ -81,6 +81,8 @@ problems! {
     ErasedVersion = "erased-version", 410, "The value of this version was erased";
     /// The version or head is past the log's maximum lifetime.
     ExpiredVersion = "expired-version", 410, "The version is past the log's maximum lifetime";
+    /// What auditors need of these entries was pruned.
+    Pruned = "pruned", 410, "What these log entries changed is not kept any more";
     /// `greatest_version` is above the label's.
     GreatestVersionBeyond = "greatest-version-beyond", 409, "The greatest version is above the label's";
     /// `greatest_version` is the label's and `values` is empty.

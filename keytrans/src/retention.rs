@@ -1,13 +1,16 @@
 //! Which log entries a log with a maximum lifetime keeps ("Maximum Lifetime", "Log Entry Maximum Lifetime and the
 //! Reasonable Monitoring Window").
 //!
-//! Timestamps ascend, so that the expired entries are those left of one position, the first unexpired entry. An
-//! operation meets an expired entry only on its way to that boundary, where it always turns right: on the path that
-//! the implicit binary search tree takes to it. Everything else left of the boundary can leave the disk.
+//! Timestamps ascend, so that the expired entries are those left of one position, the first unexpired entry. Prefix trees
+//! of expired entries are never searched. Their timestamps are still met by searches, on the path that the implicit
+//! binary search tree takes to the boundary, and by users who come back with an old head: "Updating Views of the Tree"
+//! leads from `last - 1` to every entry above it and to its right, however old. The draft's remark that a logarithmic
+//! number of expired entries has to be retained counts the former only. An entry that has others below and to its left
+//! can be met so; those are the odd positions. The even ones can leave the disk.
 //!
-//! Who comes back with a head (`last`), a monitoring map or an owner's starting position that is itself left of the
-//! boundary asks for entries that are gone. The log answers such a request as expired; the values of the log *tree*'s
-//! nodes stay, so that it can still be proven that a head of any age was extended.
+//! So a user can come back after any time, and the paths to all entries stay known: whether an entry is distinguished can
+//! be told even when it has expired itself. Owners and contacts who have to look *into* an expired entry, because they did
+//! not monitor for longer than the maximum lifetime, are answered that it is expired.
 
 /// The first entry of a log of `size` entries that is not expired when the rightmost one has `rightmost_timestamp`;
 /// `timestamp` gives those of the others, and is asked about log2(`size`) times. Times are in milliseconds.
@@ -34,17 +37,10 @@ pub fn first_unexpired<E>(
 
 /// Whether the log keeps the entry at `position` when `first_unexpired` is the first that is not expired.
 ///
-/// Of the expired entries these are the ones whose subtree reaches the boundary, in a log of any size: at most one of
-/// every level of the implicit binary search tree. The boundary only ever moves right, and what is not kept for one
-/// position of it is kept for no later one.
+/// What is not kept for one boundary is kept for no later one. The last expired entry is always kept.
 #[must_use]
 pub fn keeps_entry(position: u64, first_unexpired: u64) -> bool {
-    if position >= first_unexpired {
-        return true;
-    }
-    // The subtree of an entry at this level reaches as far right as 2^level - 1 entries.
-    let reach = 1_u64.checked_shl(position.trailing_ones()).unwrap_or(u64::MAX);
-    position.saturating_add(reach) >= first_unexpired
+    !position.is_multiple_of(2) || position.saturating_add(1) >= first_unexpired
 }
 
 #[cfg(test)]
@@ -56,35 +52,34 @@ mod tests {
     use super::*;
     use crate::ibst;
 
-    /// The expired entries that a walk from the root of a log of `size` entries to the boundary meets, as a search does:
-    /// right of an expired entry, left of another.
+    /// The expired entries that are met in a log of `size` entries: by a search, which goes right of an expired entry and
+    /// left of another, by users of every age, and on the paths to all entries.
     fn met(size: u64, first_unexpired: u64) -> BTreeSet<u64> {
         let mut met = BTreeSet::new();
         let mut entry = Some(ibst::root(size));
         while let Some(at) = entry {
-            entry = if at < first_unexpired {
-                met.insert(at);
-                ibst::right(at, size)
-            } else {
-                ibst::left(at)
-            };
+            met.insert(at);
+            entry = if at < first_unexpired { ibst::right(at, size) } else { ibst::left(at) };
         }
+        for last in 1..=size {
+            met.extend(ibst::update_view(size, Some(last)));
+            met.extend(ibst::direct_path(last - 1, size));
+        }
+        met.retain(|entry| *entry < first_unexpired);
         met
     }
 
     #[test]
-    fn what_a_search_meets_is_kept_and_little_else() {
-        for first_unexpired in 0..300 {
+    fn what_is_met_is_kept_and_nothing_else() {
+        for first_unexpired in 0..60 {
             let kept: BTreeSet<u64> =
                 (0..first_unexpired).filter(|&entry| keeps_entry(entry, first_unexpired)).collect();
-            assert!(kept.len() <= 10, "{first_unexpired}: {kept:?}");
-            for size in first_unexpired + 1..600 {
+            let mut somewhere = BTreeSet::new();
+            for size in first_unexpired + 1..200 {
                 let met = met(size, first_unexpired);
                 assert!(met.is_subset(&kept), "{size}, {first_unexpired}: {met:?} of {kept:?}");
+                somewhere.extend(met);
             }
-            // Each is met in some log, so that none is kept for nothing.
-            let somewhere: BTreeSet<u64> =
-                (first_unexpired + 1..1100).flat_map(|size| met(size, first_unexpired)).collect();
             assert_eq!(kept, somewhere, "{first_unexpired}");
         }
     }
@@ -104,7 +99,11 @@ mod tests {
             let kept: Vec<bool> = (0..400).map(|boundary| keeps_entry(entry, boundary)).collect();
             assert!(kept.is_sorted_by(|earlier, later| earlier >= later), "{entry}");
         }
-        assert!(keeps_entry(u64::MAX, u64::MAX) && !keeps_entry(0, u64::MAX));
+        assert!(
+            keeps_entry(u64::MAX, u64::MAX)
+                && keeps_entry(u64::MAX - 1, u64::MAX)
+                && !keeps_entry(0, u64::MAX)
+        );
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 //! From the bottom up:
 //! - [`store`]: what is kept, and its backends; [`log_tree`] reads it as a tree;
 //! - [`sequencer`]: from updates to durable log entries; [`publisher`]: from entries to a witnessed head
-//!   ([`published`]);
+//!   ([`published`]); [`pruning`]: what has expired leaves the store;
 //! - [`log`]: the log as endpoints see it: [`answers`] to questions, [`updates`] of [`values`] that are account records;
 //! - [`prekeys`], [`mailbox`], [`tokens`]: the services beside it, for the devices of its [`accounts`];
 //! - [`http`]: the endpoints; [`operator`]: commands on this machine, [`erasure`] among them.
@@ -34,6 +34,7 @@ pub mod operator;
 pub mod pages;
 pub mod prekeys;
 pub mod proofs;
+pub mod pruning;
 pub mod published;
 pub mod publisher;
 pub mod sequencer;

@@ -84,7 +84,8 @@ mod tests {
         for position in 0..size {
             let nodes = tree.append(leaf(position));
             let entry = EntryRecord { timestamp: position, tree: TreeRoot::EMPTY };
-            let batch = Batch { entry, nodes, pages: vec![], superseded: vec![], labels: vec![] };
+            let batch =
+                Batch { entry, nodes, pages: vec![], superseded: vec![], replaced: vec![], labels: vec![] };
             store.commit(position, &batch).unwrap();
             roots.push(tree.root().unwrap());
         }

@@ -8,7 +8,7 @@ use std::{
 
 use axum::Router;
 use keyglass_crypto::secret::Secret;
-use keyglass_keytrans::config::CipherSuite;
+use keyglass_keytrans::config::ModeFields;
 use keyglass_tlog::policy::Policy;
 use rand::{SeedableRng as _, rngs::StdRng};
 use thiserror::Error;
@@ -23,6 +23,7 @@ use crate::{
     mailbox,
     operator::Socket,
     prekeys,
+    pruning::{self, Pruner},
     published::Published,
     publisher::{self, HeadSigner, PolicyUnusable, Publisher, PublisherError, SignerError},
     sequencer::{self, Sequencer},
@@ -49,6 +50,8 @@ pub struct Settings {
     pub sequencer: sequencer::Settings,
     /// How witnesses are treated.
     pub publisher: publisher::Settings,
+    /// How what has expired is deleted.
+    pub pruning: pruning::Settings,
     /// Bounds of the operations.
     pub limits: Limits,
     /// Requests per second and address; no limit if absent.
@@ -134,6 +137,18 @@ pub fn log_router(log: &Arc<Log>) -> Router {
     http::tiles::router(Arc::clone(log)).merge(http::operations::router(Arc::clone(log)))
 }
 
+/// How far the log has to be kept for its auditor, who checks each log entry against the tree before it.
+fn prune_limit(log: &Arc<Log>) -> pruning::Limit {
+    match log.configuration().mode {
+        ModeFields::ContactMonitoring | ModeFields::ThirdPartyManagement { .. } => Box::new(|| u64::MAX),
+        // The auditor's cosignature is among those of the published head.
+        ModeFields::ThirdPartyAuditing(_) => {
+            let published = Arc::clone(log.published());
+            Box::new(move || published.current().map_or(0, |head| head.size))
+        }
+    }
+}
+
 /// What made a server stop by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Failed {
@@ -177,11 +192,7 @@ impl LogServer {
 
         let key = keyglass_crypto::sign::SigningKey::from_seed(identity.log_key.to_seed().expose());
         let signer = HeadSigner::new(key, &identity.origin, identity.configuration.clone())?;
-        let mut batching = settings.sequencer;
-        if identity.suite == CipherSuite::Draft {
-            // An `AuditorUpdate` of the draft holds no more.
-            batching.max_versions = sequencer::MAX_VALUES;
-        }
+        let batching = settings.sequencer.suited_to(&identity.configuration);
         let sequencer_parts = sequencer::Parts {
             store: Arc::clone(&store),
             vrf: Arc::clone(&identity.vrf_key),
@@ -218,6 +229,11 @@ impl LogServer {
         ));
         let accounts: Arc<dyn Accounts> = Arc::<PublishedAccounts>::clone(&published_accounts);
         let services = Services::open(&db, &identity.origin, token_key, &accounts, &clock)?;
+        let pruner = identity
+            .configuration
+            .maximum_lifetime
+            .map(|lifetime| Pruner::new(Arc::clone(&store), lifetime, prune_limit(&log), settings.pruning));
+        let heads = published.watch();
         let watched = Arc::new(Watched {
             sequenced: Some(state.clone()),
             publisher: Some(publisher.status()),
@@ -225,6 +241,7 @@ impl LogServer {
             store,
             clock,
             max_behind: Duration::from_millis(identity.configuration.max_behind),
+            pruning: pruner.as_ref().map(Pruner::status),
         });
         let metrics = Arc::new(Metrics::default());
         let endpoints = log_router(&log)
@@ -238,6 +255,7 @@ impl LogServer {
         publishing.spawn(publisher.run());
         let mut background = JoinSet::new();
         background.spawn(prekeys::prune::keep_pruned(Arc::clone(&services.prekeys), PRUNING));
+        background.extend(pruner.map(|pruner| pruning::keep_pruned(pruner, heads)));
         background.spawn(socket.serve(Arc::clone(&log), published_accounts));
         let server = connections::Server::start(listener, router);
         Ok(Self { log, server, sequencer, publishing, background, state, db: Arc::downgrade(&db) })
@@ -278,6 +296,10 @@ impl LogServer {
         }
         publishing.shutdown().await;
         drop((log, state));
+        // A compaction may take minutes; what it was for is done after the next start.
+        if let Some(db) = db.upgrade() {
+            db.cancel_all_background_work(false);
+        }
         // Reads that were cut off go on for a moment on threads of their own.
         let closed = async {
             while db.strong_count() > 0 {

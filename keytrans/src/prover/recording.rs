@@ -7,8 +7,9 @@ use super::{
     data::{ProverData, ServedHead},
 };
 use crate::{
-    algorithms::{Tree, update_view},
+    algorithms::{Tree, Violation, update_view},
     ibst, log_tree,
+    retention::keeps_entry,
     view::{Lookups, View},
     wire::{BinaryLadderStep, CombinedTreeProof, FullTreeHead, InclusionProof, LogEntry},
 };
@@ -116,6 +117,34 @@ impl<'a, D: ProverData> RecordingView<'a, D> {
         self.data.greatest_below(self.label, position.saturating_add(1)).map_err(ProverError::Data)
     }
 
+    /// Whether the log entry at `position` is expired. Asks the data for nothing that the log may have deleted.
+    pub(super) fn is_expired(&mut self, position: u64) -> Result<bool, ProverError<D::Error>> {
+        let tree = self.tree();
+        let Some(lifetime) = tree.maximum_lifetime else { return Ok(false) };
+        let rightmost = self.entry(tree.rightmost())?.timestamp;
+        let mut expired = |position| -> Result<bool, ProverError<D::Error>> {
+            Ok(rightmost.saturating_sub(self.entry(position)?.timestamp) >= lifetime)
+        };
+        // If the entry after this one is not expired, this one is kept whatever it is.
+        let next = position.saturating_add(1);
+        let kept = keeps_entry(position, u64::MAX) || next >= tree.size || !expired(next)?;
+        Ok(!kept || expired(position)?)
+    }
+
+    /// Whether the log entry after the one at `position`, which is expired, is not.
+    fn is_last_expired(&mut self, position: u64) -> Result<bool, ProverError<D::Error>> {
+        Ok(!self.is_expired(position.saturating_add(1))?)
+    }
+
+    /// Whether no search for `version`, which is not above the greatest, can succeed any more: its successor's log entry
+    /// is expired, and so is every entry of which it was the greatest version.
+    pub(super) fn is_past(&mut self, version: u32) -> Result<bool, ProverError<D::Error>> {
+        let next = version.checked_add(1).filter(|next| Some(*next) <= self.greatest);
+        let Some(next) = next.filter(|_| self.tree().maximum_lifetime.is_some()) else { return Ok(false) };
+        let position = self.position_of(next)?;
+        self.is_expired(position)
+    }
+
     /// A step of a binary ladder: the version's VRF proof, and its commitment if `with_commitment`.
     pub(super) fn step(
         &self,
@@ -179,6 +208,13 @@ impl<D: ProverData> View for RecordingView<'_, D> {
     type Error = ProverError<D::Error>;
 
     fn timestamp(&mut self, position: u64) -> Result<u64, Self::Error> {
+        // Such an entry may be gone; no algorithm but those that look into it needs its timestamp.
+        if !keeps_entry(position, u64::MAX)
+            && self.is_expired(position)?
+            && !self.is_last_expired(position)?
+        {
+            return Err(Violation::Expired.into());
+        }
         let timestamp = self.entry(position)?.timestamp;
         if !self.retained.contains(&position) && !self.recorded.contains(&position) {
             self.recorded.push(position);
@@ -187,6 +223,9 @@ impl<D: ProverData> View for RecordingView<'_, D> {
     }
 
     fn look_up(&mut self, position: u64, lookups: &mut dyn Lookups) -> Result<(), Self::Error> {
+        if self.is_expired(position)? {
+            return Err(Violation::Expired.into());
+        }
         let mut versions = Vec::new();
         while let Some(version) = lookups.next() {
             versions.push(version);

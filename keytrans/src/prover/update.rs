@@ -7,7 +7,7 @@ use super::{
     recording::RecordingView,
 };
 use crate::{
-    algorithms::{NewVersions, OwnerKnowledge, update_label},
+    algorithms::{NewVersions, OwnerKnowledge, Violation, update_label},
     ibst,
     ladder::versions_for_update,
     wire::{LabelValue, UpdateInfo, UpdateRequest, UpdateResponse},
@@ -61,6 +61,10 @@ fn update_response<D: ProverData>(
     }
     let position = view.position_of(first)?;
     let new = NewVersions { position, first, last: view.greatest_at(position)?.unwrap_or(first) };
+    // Of several versions in one entry the first is the first to go.
+    if view.is_past(first)? {
+        return Err(Violation::Expired.into());
+    }
     let tree = view.tree();
     let knowledge = knowledge(&mut view, previous, position)?;
     update_label(&mut view, &tree, &knowledge, new)?;

@@ -111,7 +111,8 @@ struct InitOptions {
     #[arg(long, global = true, value_name = "MS", default_value = "600000")]
     max_behind: u64,
 
-    /// init: how long log entries live, in milliseconds; for ever without this option
+    /// init: how long log entries live, in milliseconds; for ever without this option. What only expired entries need is
+    /// deleted
     #[arg(long, global = true, value_name = "MS")]
     max_lifetime: Option<u64>,
 }
@@ -138,6 +139,11 @@ struct ServeOptions {
     /// serve: the most versions in one log entry
     #[arg(long, global = true, value_name = "N", default_value = "100000")]
     batch_size: usize,
+
+    /// serve: how long what has expired stays for requests under way, in milliseconds; less than 30000 is for tests. Only
+    /// for logs with --max-lifetime
+    #[arg(long, global = true, value_name = "MS", default_value = "60000")]
+    pruning_grace: u64,
 
     /// serve: requests a second that one address may make; more are answered 429. 0 for no limit
     #[arg(long, global = true, value_name = "N", default_value = "2000")]

@@ -13,7 +13,7 @@ use keyglass_log_server::{
     data_dir::DataDir,
     http::connections,
     log::Limits,
-    publisher, sequencer,
+    pruning, publisher, sequencer,
     server::{LogServer, Settings, StartError, service_families},
 };
 use keyglass_tlog::policy::{MAX_POLICY_LEN, Policy};
@@ -84,6 +84,10 @@ fn settings(options: &ServeOptions, policy: Policy, directory: &DataDir) -> Resu
             ..publisher::Settings::default()
         },
         limits: Limits::default(),
+        pruning: pruning::Settings {
+            grace: Duration::from_millis(options.pruning_grace),
+            ..pruning::Settings::default()
+        },
         rate: rate(options.rate_limit),
     })
 }

@@ -15,7 +15,7 @@ use axum::{
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::{clock::Clock, published::Published, publisher, sequencer, store::Store};
+use crate::{clock::Clock, pruning, published::Published, publisher, sequencer, store::Store};
 
 /// What health is judged by.
 pub struct Watched {
@@ -31,6 +31,8 @@ pub struct Watched {
     pub clock: Arc<dyn Clock>,
     /// How old clients let the last entry become.
     pub max_behind: Duration,
+    /// How pruning goes; absent if log entries do not expire.
+    pub pruning: Option<watch::Receiver<pruning::Status>>,
 }
 
 /// The body of both answers.

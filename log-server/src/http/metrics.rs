@@ -24,6 +24,7 @@ use prometheus_client::{
 use tokio::time::Instant;
 
 use super::{failure::Failure, health::Watched};
+use crate::pruning::Status;
 
 /// The labels of requests.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,6 +43,41 @@ struct WitnessLabels {
     witness: String,
 }
 
+/// What pruning has done; all stay 0 where log entries do not expire.
+struct PruningGauges {
+    position: Gauge,
+    entries: Gauge,
+    pages: Gauge,
+    versions: Gauge,
+    failing: Gauge,
+}
+
+impl PruningGauges {
+    fn register(registry: &mut Registry) -> Self {
+        let mut gauge = |name: &str, help: &str| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        Self {
+            position: gauge("pruned_position", "The log entry before which everything is pruned"),
+            entries: gauge("pruned_entries", "Log entries deleted since the process began"),
+            pages: gauge("pruned_pages", "Pages of prefix trees deleted since the process began"),
+            versions: gauge("pruned_versions", "Versions whose values were deleted since the process began"),
+            failing: gauge("pruning_failing", "1 if the last attempt to prune failed"),
+        }
+    }
+
+    fn observe(&self, status: Status) {
+        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.position.set(signed(status.position));
+        self.entries.set(signed(status.entries));
+        self.pages.set(signed(status.pages));
+        self.versions.set(signed(status.versions));
+        self.failing.set(i64::from(status.failing));
+    }
+}
+
 /// The gauges and counters of one server.
 pub struct Metrics {
     registry: Registry,
@@ -55,6 +91,7 @@ pub struct Metrics {
     failed: Gauge,
     cosigned: Family<WitnessLabels, Gauge>,
     failures: Family<WitnessLabels, Gauge>,
+    pruning: PruningGauges,
 }
 
 fn histogram() -> Histogram {
@@ -85,6 +122,7 @@ impl Default for Metrics {
             cosigned.clone(),
         );
         registry.register("witness_failures", "Failures in a row of a witness", failures.clone());
+        let pruning = PruningGauges::register(&mut registry);
         Self {
             registry,
             requests,
@@ -97,6 +135,7 @@ impl Default for Metrics {
             failed,
             cosigned,
             failures,
+            pruning,
         }
     }
 }
@@ -112,6 +151,9 @@ impl Metrics {
         self.missing.set(i64::try_from(report.missing_witnesses).unwrap_or(i64::MAX));
         self.unwitnessed.set(i64::from(report.unwitnessed));
         self.failed.set(i64::from(report.failed.is_some()));
+        if let Some(pruning) = &watched.pruning {
+            self.pruning.observe(*pruning.borrow());
+        }
         for witness in &report.witnesses {
             let labels = WitnessLabels { witness: witness.name.clone() };
             self.cosigned.get_or_create(&labels).set(signed(witness.cosigned));

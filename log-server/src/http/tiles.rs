@@ -80,7 +80,7 @@ fn published(log: &Log) -> Result<Arc<PublishedHead>, Failure> {
     }
 }
 
-fn contents(snapshot: &dyn Snapshot, tile: &Tile) -> Result<Vec<u8>, StoreError> {
+fn contents(snapshot: &dyn Snapshot, tile: &Tile) -> Result<Vec<u8>, Failure> {
     let width = u64::from(tile.width());
     let first = tile.index().saturating_mul(256);
     match tile.content() {
@@ -89,15 +89,16 @@ fn contents(snapshot: &dyn Snapshot, tile: &Tile) -> Result<Vec<u8>, StoreError>
         }
         Content::Entries => {
             let positions: Vec<u64> = (first..first.saturating_add(width)).collect();
-            let corrupt = StoreError::Corrupt("a log entry is missing");
+            let corrupt = StoreError::Corrupt("an entry bundle");
             let mut entries = Vec::with_capacity(positions.len());
             for entry in snapshot.entries(&positions)? {
-                let entry = entry.ok_or_else(|| corrupt.clone())?;
+                // Bundles go as a whole, once all of their entries are expired.
+                let entry = entry.ok_or(Problem::Pruned)?;
                 entries.push(
                     LogEntry { timestamp: entry.timestamp, prefix_tree: *entry.tree.value() }.to_bytes(),
                 );
             }
-            encode_bundle(entries.iter().map(<[u8; 40]>::as_slice)).map_err(|_| corrupt)
+            encode_bundle(entries.iter().map(<[u8; 40]>::as_slice)).map_err(|_| corrupt.into())
         }
     }
 }

@@ -73,7 +73,8 @@ impl Log {
         let position = self.tree.size();
         let entry = EntryRecord { timestamp: position, tree: TreeRoot::EMPTY };
         let nodes = self.tree.append(LogHash::Rfc6962.leaf(position, entry.tree.value()));
-        let batch = Batch { entry, nodes, pages: vec![], superseded: vec![], labels: vec![] };
+        let batch =
+            Batch { entry, nodes, pages: vec![], superseded: vec![], replaced: vec![], labels: vec![] };
         self.store.inner.commit(position, &batch).unwrap();
         self.sequenced.send_modify(|state| state.size = position + 1);
         position + 1

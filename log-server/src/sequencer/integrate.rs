@@ -45,6 +45,7 @@ pub(super) struct Integrator {
     tree: TreeRoot,
     timestamp: u64,
     top_pages: TopPages,
+    expiring: bool,
 }
 
 impl Integrator {
@@ -53,6 +54,7 @@ impl Integrator {
         store: Arc<dyn Store>,
         hash: LogHash,
         clock: Arc<dyn Clock>,
+        expiring: bool,
     ) -> Result<Self, StoreError> {
         let (log_tree, last) = {
             let snapshot = store.snapshot()?;
@@ -66,7 +68,7 @@ impl Integrator {
             (log_tree::appender(&*snapshot, hash, size)?, last)
         };
         let (tree, timestamp) = (last.tree, last.timestamp);
-        Ok(Self { store, hash, clock, log_tree, tree, timestamp, top_pages: TopPages::default() })
+        Ok(Self { store, hash, clock, log_tree, tree, timestamp, top_pages: TopPages::default(), expiring })
     }
 
     /// What is durable.
@@ -131,6 +133,7 @@ impl Integrator {
 
         let mut replies = Vec::with_capacity(batch.len());
         let mut labels = Vec::with_capacity(batch.len());
+        let mut replaced = Vec::new();
         for Prepared { submission, values, leaves } in batch {
             let versions = values
                 .into_iter()
@@ -142,10 +145,15 @@ impl Integrator {
                 None => (LabelRecord::new(greatest, position), None),
                 Some(record) => record.extended(greatest, position),
             };
+            // From the greatest version before, if there was one, to the one before the greatest now.
+            let below = submission.first_version.saturating_sub(1)..greatest;
+            if self.expiring && !below.is_empty() {
+                replaced.push((submission.claim.label().to_vec(), below));
+            }
             labels.push(LabelUpdate { label: submission.claim.label().to_vec(), record, moved, versions });
             replies.push(submission);
         }
-        let batch = Batch { entry, nodes, pages: next.pages, superseded: next.superseded, labels };
+        let batch = Batch { entry, nodes, pages: next.pages, superseded: next.superseded, replaced, labels };
         self.store.commit(position, &batch)?;
 
         self.top_pages.update(&batch.pages, &batch.superseded);

@@ -23,7 +23,10 @@ use std::{
 
 use keyglass_account::label::LabelLength;
 use keyglass_crypto::vrf::VrfSecretKey;
-use keyglass_keytrans::log_hash::LogHash;
+use keyglass_keytrans::{
+    config::{CipherSuite, Configuration},
+    log_hash::LogHash,
+};
 use rand::CryptoRng;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
@@ -59,6 +62,21 @@ pub struct Settings {
     pub queue: usize,
     /// How many bytes of values may wait.
     pub queue_bytes: usize,
+    /// Whether log entries expire, so that it has to be noted what each makes superfluous.
+    pub expiring: bool,
+}
+
+impl Settings {
+    /// These settings within what a log's configuration asks for.
+    #[must_use]
+    pub fn suited_to(mut self, configuration: &Configuration) -> Self {
+        if configuration.ciphersuite == CipherSuite::Draft.number() {
+            // An `AuditorUpdate` of the draft holds no more.
+            self.max_versions = MAX_VALUES;
+        }
+        self.expiring = configuration.maximum_lifetime.is_some();
+        self
+    }
 }
 
 impl Default for Settings {
@@ -70,6 +88,7 @@ impl Default for Settings {
             threads: std::thread::available_parallelism().map_or(2, usize::from).min(2),
             queue: 20_000,
             queue_bytes: 256 << 20,
+            expiring: false,
         }
     }
 }
@@ -194,7 +213,7 @@ impl Sequencer {
         let pending = Pending::default();
         let (input, submissions) = sync_channel(settings.queue);
         let (batches, prepared) = sync_channel(1);
-        let integrator = Integrator::open(Arc::clone(&store), log_hash, clock)?;
+        let integrator = Integrator::open(Arc::clone(&store), log_hash, clock, settings.expiring)?;
         state.send_replace(integrator.state());
         let collector = collect::Collector { vrf, rng, settings: settings.clone() };
         let heartbeat = settings.heartbeat;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use keyglass_keytrans::{
+    config::ModeFields,
     prefix_tree,
     wire::{CommitmentValue, UpdateSuffix, UpdateValue, VrfInput, Wire as _},
 };
@@ -262,6 +263,68 @@ fn no_entry_has_more_versions_than_allowed() {
     }
     // Below the most values of one update the bound does not go.
     assert!(positions.values().all(|versions| *versions <= MAX_VALUES), "{positions:?}");
+}
+
+#[test]
+fn an_entry_of_the_draft_has_255_versions_at_most() {
+    let configuration = |suite: CipherSuite, maximum_lifetime| Configuration {
+        ciphersuite: suite.number(),
+        signature_public_key: Vec::new(),
+        vrf_public_key: Vec::new(),
+        mode: ModeFields::ContactMonitoring,
+        max_ahead: 0,
+        max_behind: 0,
+        reasonable_monitoring_window: 0,
+        maximum_lifetime,
+    };
+    let any = Settings::default().suited_to(&configuration(CipherSuite::Tlog, None));
+    assert_eq!((any.max_versions, any.expiring), (Settings::default().max_versions, false));
+    let mut rig = Rig::new();
+    rig.settings.max_versions = 100_000;
+    rig.settings.window = Duration::from_millis(200);
+    rig.settings = rig.settings.suited_to(&configuration(CipherSuite::Draft, Some(1)));
+    assert!(rig.settings.expiring);
+    let (sequencer, _) = rig.start();
+    let submit = |label: u8, count| sequencer.admit(&[label]).unwrap().submit(vec![vec![label]; count]);
+    let receivers: Vec<_> = [255, 100, 155, 1, 254, 2]
+        .iter()
+        .zip(0..)
+        .map(|(count, label)| (*count, submit(label, *count).unwrap()))
+        .collect();
+    let mut positions: BTreeMap<u64, usize> = BTreeMap::new();
+    for (count, receiver) in receivers {
+        *positions.entry(receiver.blocking_recv().unwrap().position).or_default() += count;
+    }
+    // An entry removes nothing, so what it adds is all that its `AuditorUpdate` has to hold.
+    assert!(positions.values().all(|versions| *versions <= 255), "{positions:?}");
+    assert!(positions.len() < 6, "updates share entries as far as they fit: {positions:?}");
+}
+
+#[test]
+fn what_an_entry_replaces_is_noted_where_entries_expire() {
+    for expiring in [false, true] {
+        let mut rig = Rig::new();
+        rig.settings.expiring = expiring;
+        let (sequencer, _) = rig.start();
+        let mut expected = Vec::new();
+        for (count, replaced) in [(1, None), (1, Some(0..1)), (3, Some(1..4)), (1, Some(4..5))] {
+            let submitted = sequencer.admit(b"bob").unwrap().submit(vec![vec![1]; count]).unwrap();
+            let position = submitted.blocking_recv().unwrap().position;
+            let list: Vec<_> = replaced
+                .filter(|_| expiring)
+                .map(|versions| (b"bob".to_vec(), versions))
+                .into_iter()
+                .collect();
+            expected.push((position, list));
+        }
+        let submitted = sequencer.admit(b"alice").unwrap().submit(vec![vec![1]; 2]).unwrap();
+        let position = submitted.blocking_recv().unwrap().position;
+        expected.push((position, if expiring { vec![(b"alice".to_vec(), 0..1)] } else { vec![] }));
+        let snapshot = rig.store.snapshot().unwrap();
+        for (position, list) in expected {
+            assert_eq!(snapshot.replaced(position), Ok(list), "{position}");
+        }
+    }
 }
 
 #[test]

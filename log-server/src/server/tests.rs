@@ -13,6 +13,7 @@ use keyglass_account::{
 use keyglass_crypto::{dh::DhSecretKey, sign::SigningKey};
 use keyglass_keytrans::{
     client::{UserState, Verifier, decode_update_responses},
+    config::CipherSuite,
     wire::{LabelValue, SearchRequest, UpdateRequest, Wire as _},
 };
 use keyglass_tlog::{
@@ -34,6 +35,7 @@ use crate::{
 };
 
 mod erasure;
+mod pruning;
 
 const LABEL: &[u8] = b"bob@example.org";
 
@@ -46,6 +48,10 @@ struct Rig {
 
 impl Rig {
     fn new(suite: CipherSuite) -> Self {
+        Self::with(suite, 86_400_000, None)
+    }
+
+    fn with(suite: CipherSuite, reasonable_monitoring_window: u64, maximum_lifetime: Option<u64>) -> Self {
         let choices = Choices {
             prefix: "log.example".to_owned(),
             suite,
@@ -53,8 +59,8 @@ impl Rig {
             max_auditor_lag: 0,
             max_ahead: 60_000,
             max_behind: 600_000,
-            reasonable_monitoring_window: 86_400_000,
-            maximum_lifetime: None,
+            reasonable_monitoring_window,
+            maximum_lifetime,
         };
         let log = new_log(&choices, &mut StdRng::seed_from_u64(11)).unwrap();
         let directory = tempfile::tempdir().unwrap();
@@ -85,6 +91,7 @@ impl Rig {
                 ..publisher::Settings::default()
             },
             limits: Limits::default(),
+            pruning: crate::pruning::Settings::default(),
             rate: None,
         };
         change(&mut settings);

@@ -3,7 +3,7 @@
 use keyglass_keytrans::{
     log_hash::LogHash,
     log_tree::Appender,
-    prefix_tree::{self, Page, PageKey, PageSource, TreeRoot},
+    prefix_tree::{self, NextVersion, Page, PageKey, PageSource, TreeRoot},
     wire::PrefixLeaf,
 };
 
@@ -49,9 +49,11 @@ impl Example {
         for (position, steps) in (0_u64..).zip(steps) {
             let mut labels = Vec::new();
             let mut leaves = Vec::new();
+            let mut replaced = Vec::new();
             for Step { label, new } in steps {
                 let first = records.get(label).map_or(0, |record| record.greatest() + 1);
                 let greatest = first + new - 1;
+                replaced.push((label.to_vec(), first.saturating_sub(1)..greatest));
                 let (record, moved) = match records.get(label) {
                     None => (LabelRecord::new(greatest, position), None),
                     Some(record) => record.extended(greatest, position),
@@ -69,7 +71,8 @@ impl Example {
             tree = next.root;
             let entry = EntryRecord { timestamp: 1000 + position, tree };
             let nodes = log_tree.append(LogHash::Rfc6962.leaf(entry.timestamp, tree.value()));
-            batches.push(Batch { entry, nodes, pages: next.pages, superseded: next.superseded, labels });
+            let NextVersion { pages, superseded, .. } = next;
+            batches.push(Batch { entry, nodes, pages, superseded, replaced, labels });
         }
         Self { batches }
     }
@@ -114,7 +117,7 @@ fn version(label: &[u8], version: u32) -> VersionRecord {
 }
 
 /// Everything that can be read about the example.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Everything {
     size: u64,
     published: Option<PublishedHead>,
@@ -125,6 +128,8 @@ pub(crate) struct Everything {
     versions: Vec<Option<VersionRecord>>,
     positions: Vec<Option<u64>>,
     superseded: Vec<Vec<PageKey>>,
+    replaced: Vec<Vec<Replaced>>,
+    pruned: u64,
 }
 
 pub(crate) fn everything(store: &dyn Store, log: &Example) -> Everything {
@@ -143,6 +148,8 @@ pub(crate) fn everything(store: &dyn Store, log: &Example) -> Everything {
         versions: snapshot.versions(b"bob", &versions).unwrap(),
         positions: versions.iter().map(|v| snapshot.position_of(b"bob", *v).unwrap()).collect(),
         superseded: positions.iter().map(|position| snapshot.superseded(*position).unwrap()).collect(),
+        replaced: positions.iter().map(|position| snapshot.replaced(*position).unwrap()).collect(),
+        pruned: snapshot.pruned().unwrap(),
     }
 }
 
@@ -156,6 +163,7 @@ pub(crate) fn run<S: Store>(mut make: impl FnMut() -> S) {
     a_label_has_a_past(&make());
     of_concurrent_commits_one_wins(&make());
     what_is_erased_is_gone_and_nothing_else(&make());
+    what_is_pruned_is_gone_and_nothing_else(&make());
 }
 
 fn an_empty_store_answers(store: &dyn Store) {
@@ -170,6 +178,8 @@ fn an_empty_store_answers(store: &dyn Store) {
     assert_eq!(snapshot.moved_positions(b"bob", &[0]), Ok(vec![None]));
     assert_eq!(snapshot.greatest_below(b"bob", u64::MAX), Ok(None));
     assert_eq!(snapshot.superseded(0), Ok(vec![]));
+    assert_eq!(snapshot.replaced(0), Ok(vec![]));
+    assert_eq!(snapshot.pruned(), Ok(0));
     // No question, no answer.
     assert_eq!(snapshot.entries(&[]), Ok(vec![]));
     assert_eq!(snapshot.pages(&[]), Ok(vec![]));
@@ -190,6 +200,8 @@ fn what_is_committed_can_be_read(store: &dyn Store) {
     assert_eq!(found.pages, pages.collect::<Vec<_>>());
     let superseded = log.batches.iter().map(|batch| batch.superseded.clone()).chain([vec![]]);
     assert_eq!(found.superseded, superseded.collect::<Vec<_>>());
+    let replaced = log.batches.iter().map(|batch| batch.replaced.clone()).chain([vec![]]);
+    assert_eq!(found.replaced, replaced.collect::<Vec<_>>());
     let greatest = found.labels[1].as_ref().unwrap().greatest();
     assert!(greatest > 10 && found.labels[0].as_ref().unwrap().greatest() == 0);
     assert_eq!(found.labels[2..], [None, None]);
@@ -297,6 +309,63 @@ fn what_is_erased_is_gone_and_nothing_else(store: &dyn Store) {
     assert_eq!(snapshot.version(b"alice", 0), Ok(alice));
 }
 
+fn what_is_pruned_is_gone_and_nothing_else(store: &dyn Store) {
+    let log = Example::new();
+    log.commit_all(store);
+    store.publish(&log.head(5)).unwrap();
+    let before = everything(store, &log);
+    let snapshot = store.snapshot().unwrap();
+    let pages: Vec<PageKey> = log.batches.iter().flat_map(|batch| batch.superseded.clone()).take(5).collect();
+    assert_eq!(pages.len(), 5);
+    let batch = PruneBatch {
+        entries: vec![0, 2],
+        pages: pages.clone(),
+        versions: vec![(b"bob".to_vec(), 0), (b"bob".to_vec(), 2)],
+        superseded: vec![2],
+        replaced: vec![0, 3],
+        until: 4,
+    };
+    store.prune(&batch).unwrap();
+    let mut expected = before.clone();
+    (expected.entries[0], expected.entries[2]) = (None, None);
+    let keys = log.batches.iter().flat_map(|batch| &batch.pages).map(|(key, _)| key);
+    let kept = |(key, page): (&PageKey, &Option<Page>)| page.clone().filter(|_| !pages.contains(key));
+    expected.pages = keys.zip(&before.pages).map(kept).collect();
+    for version in [0, 2] {
+        expected.versions[version].as_mut().unwrap().opened = None;
+    }
+    expected.superseded[2] = vec![];
+    (expected.replaced[0], expected.replaced[3]) = (vec![], vec![]);
+    expected.pruned = 4;
+    assert_eq!(everything(store, &log), expected);
+    // Readers of before see what was there.
+    assert_eq!(snapshot.entry(0).unwrap(), before.entries[0]);
+    assert!(snapshot.pages(&pages).unwrap().iter().all(Option::is_some));
+    assert_eq!(snapshot.version(b"bob", 0), Ok(Some(version(b"bob", 0))));
+    assert_eq!(snapshot.pruned(), Ok(0));
+
+    // Again, and what is not there; and no way back.
+    store.prune(&batch).unwrap();
+    store.prune(&PruneBatch { until: 3, ..PruneBatch::default() }).unwrap();
+    let nothing = PruneBatch {
+        entries: vec![u64::MAX],
+        pages: vec![PageKey::root(u64::MAX)],
+        versions: vec![(b"carol".to_vec(), 0), (b"bob".to_vec(), u32::MAX)],
+        superseded: vec![u64::MAX],
+        replaced: vec![u64::MAX],
+        until: 0,
+    };
+    store.prune(&nothing).unwrap();
+    store.reclaim().unwrap();
+    assert_eq!(everything(store, &log), expected);
+    assert_eq!(store.snapshot().unwrap().version(b"carol", 0), Ok(None));
+    drop(snapshot);
+    // The log goes on.
+    let mut next = log.batches[1].clone();
+    (next.nodes, next.pages, next.labels) = (vec![], vec![], vec![]);
+    store.commit(log.size(), &next).unwrap();
+}
+
 fn of_concurrent_commits_one_wins<S: Store>(store: &S) {
     let log = Example::new();
     let results = std::thread::scope(|scope| {
@@ -341,4 +410,15 @@ fn planned_faults_happen_before_or_after() {
     assert_eq!(store.snapshot().unwrap().published(), Ok(None));
     assert!(store.publish(&log.head(1)).is_err());
     assert_eq!(store.snapshot().unwrap().published(), Ok(Some(log.head(1))));
+    store.plan(&[Fault::Before, Fault::After, Fault::Before, Fault::After]);
+    let batch = PruneBatch { entries: vec![0], until: 1, ..PruneBatch::default() };
+    for gone in [false, true] {
+        assert!(store.prune(&batch).is_err());
+        assert_eq!(store.snapshot().unwrap().entry(0).unwrap().is_none(), gone);
+    }
+    for gone in [false, true] {
+        assert!(store.erase(b"bob", 0).is_err());
+        let stored = store.snapshot().unwrap().version(b"bob", 0).unwrap().unwrap();
+        assert_eq!(stored.opened.is_none(), gone);
+    }
 }

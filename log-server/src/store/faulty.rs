@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{Batch, CommitError, PublishError, PublishedHead, Snapshot, Store, StoreError};
+use super::{Batch, CommitError, PruneBatch, PublishError, PublishedHead, Snapshot, Store, StoreError};
 
 /// What goes wrong with one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,5 +61,13 @@ impl<S: Store> Store for FaultyStore<S> {
 
     fn erase(&self, label: &[u8], version: u32) -> Result<(), StoreError> {
         self.write(|| self.inner.erase(label, version))
+    }
+
+    fn prune(&self, batch: &PruneBatch) -> Result<(), StoreError> {
+        self.write(|| self.inner.prune(batch))
+    }
+
+    fn reclaim(&self) -> Result<(), StoreError> {
+        self.inner.reclaim()
     }
 }

@@ -12,17 +12,19 @@ use keyglass_keytrans::{
 };
 
 use super::{
-    Batch, CommitError, EntryRecord, LabelRecord, PublishError, PublishedHead, Snapshot, Store, StoreError,
-    VersionRecord,
+    Batch, CommitError, EntryRecord, LabelRecord, PruneBatch, PublishError, PublishedHead, Replaced,
+    Snapshot, Store, StoreError, VersionRecord,
 };
 
 #[derive(Debug, Clone, Default)]
 struct State {
     published: Option<PublishedHead>,
-    entries: Vec<EntryRecord>,
+    entries: Vec<Option<EntryRecord>>,
     nodes: HashMap<NodeId, Digest>,
     pages: HashMap<PageKey, Page>,
-    superseded: Vec<Vec<PageKey>>,
+    superseded: HashMap<u64, Vec<PageKey>>,
+    replaced: HashMap<u64, Vec<Replaced>>,
+    pruned: u64,
     labels: HashMap<Vec<u8>, LabelRecord>,
     moved: HashMap<(Vec<u8>, u32), u64>,
     versions: HashMap<(Vec<u8>, u32), VersionRecord>,
@@ -59,10 +61,11 @@ impl Store for MemoryStore {
                 return Err(CommitError::Conflict { expected: expected_size, actual });
             }
             let state = Arc::make_mut(state);
-            state.entries.push(batch.entry);
+            state.entries.push(Some(batch.entry));
             state.nodes.extend(batch.nodes.iter().copied());
             state.pages.extend(batch.pages.iter().cloned());
-            state.superseded.push(batch.superseded.clone());
+            state.superseded.insert(actual, batch.superseded.clone());
+            state.replaced.insert(actual, batch.replaced.clone());
             for update in &batch.labels {
                 if let Some((versions, position)) = &update.moved {
                     let rows = versions.clone().map(|version| ((update.label.clone(), version), *position));
@@ -94,6 +97,39 @@ impl Store for MemoryStore {
             Ok(())
         })
     }
+
+    fn prune(&self, batch: &PruneBatch) -> Result<(), StoreError> {
+        self.with(|state| {
+            let state = Arc::make_mut(state);
+            for position in &batch.entries {
+                let entry =
+                    usize::try_from(*position).ok().and_then(|position| state.entries.get_mut(position));
+                if let Some(entry) = entry {
+                    *entry = None;
+                }
+            }
+            for page in &batch.pages {
+                state.pages.remove(page);
+            }
+            for version in &batch.versions {
+                if let Some(record) = state.versions.get_mut(version) {
+                    record.opened = None;
+                }
+            }
+            for position in &batch.superseded {
+                state.superseded.remove(position);
+            }
+            for position in &batch.replaced {
+                state.replaced.remove(position);
+            }
+            state.pruned = state.pruned.max(batch.until);
+            Ok(())
+        })
+    }
+
+    fn reclaim(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 impl Snapshot for Arc<State> {
@@ -106,7 +142,7 @@ impl Snapshot for Arc<State> {
     }
 
     fn entries(&self, positions: &[u64]) -> Result<Vec<Option<EntryRecord>>, StoreError> {
-        let at = |p: &u64| usize::try_from(*p).ok().and_then(|p| self.entries.get(p)).copied();
+        let at = |p: &u64| usize::try_from(*p).ok().and_then(|p| self.entries.get(p)).copied().flatten();
         Ok(positions.iter().map(at).collect())
     }
 
@@ -131,7 +167,14 @@ impl Snapshot for Arc<State> {
     }
 
     fn superseded(&self, position: u64) -> Result<Vec<PageKey>, StoreError> {
-        let found = usize::try_from(position).ok().and_then(|position| self.superseded.get(position));
-        Ok(found.cloned().unwrap_or_default())
+        Ok(self.superseded.get(&position).cloned().unwrap_or_default())
+    }
+
+    fn replaced(&self, position: u64) -> Result<Vec<Replaced>, StoreError> {
+        Ok(self.replaced.get(&position).cloned().unwrap_or_default())
+    }
+
+    fn pruned(&self) -> Result<u64, StoreError> {
+        Ok(self.pruned)
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A batch of updates is one log entry. [`Store::commit`] makes it durable in one atomic step, or not at all, and only
 //! if the log has the size that the batch was made for. Everything that a commit writes except the record of a label
-//! is written once and never changes, so readers need no lock; a [`Snapshot`] shows one moment to them.
+//! is written once and never changes, so readers need no lock; a [`Snapshot`] shows one moment to them. What leaves the
+//! store leaves it by [`Store::erase`] and [`Store::prune`] alone.
 //!
 //! What is *sequenced* (committed) and what is *published* (its head carries a quorum of cosignatures) are kept apart:
 //! [`Store::publish`] only ever moves the published head forward.
@@ -130,8 +131,31 @@ pub struct Batch {
     pub pages: Vec<(PageKey, Page)>,
     /// The pages of the old prefix tree that the new one replaces: needed only while the old one may be searched.
     pub superseded: Vec<PageKey>,
+    /// The versions that are not their labels' greatest any more: needed only while the entry is not expired. Empty in
+    /// logs without a maximum lifetime.
+    pub replaced: Vec<Replaced>,
     /// At most one update of any label.
     pub labels: Vec<LabelUpdate>,
+}
+
+/// Versions of a label that a log entry made others than the greatest.
+pub type Replaced = (Vec<u8>, core::ops::Range<u32>);
+
+/// What is deleted of expired log entries in one step, by exact keys. What is not there is passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PruneBatch {
+    /// Log entries, by position. The log tree's nodes stay.
+    pub entries: Vec<u64>,
+    /// Pages of prefix trees.
+    pub pages: Vec<PageKey>,
+    /// Versions of labels whose openings and values go. Their commitments stay.
+    pub versions: Vec<(Vec<u8>, u32)>,
+    /// Log entries whose lists of superseded pages go.
+    pub superseded: Vec<u64>,
+    /// Log entries whose lists of replaced versions go.
+    pub replaced: Vec<u64>,
+    /// With this, all that is to be pruned for the log entries before this position is. Smaller than before: no change.
+    pub until: u64,
 }
 
 /// The head that is served.
@@ -175,6 +199,19 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`]: the version may or may not be erased for readers, and what it was may still be on the disk.
     fn erase(&self, label: &[u8], version: u32) -> Result<(), StoreError>;
+
+    /// Deletes what has expired, in one atomic step. Of several that were done before a crash, those survive that were
+    /// done before a certain one. Snapshots taken before still show what is deleted.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the batch may or may not be deleted, as a whole.
+    fn prune(&self, batch: &PruneBatch) -> Result<(), StoreError>;
+
+    /// Gives the disk back what pruning has deleted, where that is worth the work. It may take long.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn reclaim(&self) -> Result<(), StoreError>;
 }
 
 /// Reads of one moment, by exact keys. Each answer is in the order of its question.
@@ -232,6 +269,19 @@ pub trait Snapshot {
     /// # Errors
     /// [`StoreError`].
     fn superseded(&self, position: u64) -> Result<Vec<PageKey>, StoreError>;
+
+    /// The versions that the log entry at `position` made others than the greatest of their labels.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn replaced(&self, position: u64) -> Result<Vec<Replaced>, StoreError>;
+
+    /// The position before which everything is pruned that is to be: the prefix trees of the log entries before it cannot
+    /// be searched any more, those from it on can.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn pruned(&self) -> Result<u64, StoreError>;
 }
 
 impl dyn Snapshot + '_ {

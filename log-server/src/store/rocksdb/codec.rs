@@ -7,7 +7,7 @@ use keyglass_keytrans::{
 };
 
 use crate::store::{
-    EntryRecord, Insertion, LabelRecord, OpenedValue, PublishedHead, StoreError, VersionRecord,
+    EntryRecord, Insertion, LabelRecord, OpenedValue, PublishedHead, Replaced, StoreError, VersionRecord,
 };
 
 /// A label followed by a version. The label's length comes first, so that no two pairs share a key.
@@ -120,6 +120,30 @@ pub(super) fn decode_pages(mut bytes: &[u8]) -> Result<Vec<PageKey>, StoreError>
         bytes = rest;
     }
     Ok(pages)
+}
+
+/// Labels with ranges of versions: the label's length, the label, the first version and the one after the last.
+pub(super) fn encode_replaced(replaced: &[Replaced]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (label, versions) in replaced {
+        // The key of the first version, then the end.
+        out.extend_from_slice(&label_version(label, versions.start));
+        out.extend_from_slice(&versions.end.to_be_bytes());
+    }
+    out
+}
+
+pub(super) fn decode_replaced(mut bytes: &[u8]) -> Result<Vec<Replaced>, StoreError> {
+    let corrupt = || StoreError::Corrupt("a list of replaced versions");
+    let mut replaced = Vec::new();
+    while let Some((length, rest)) = bytes.split_first() {
+        let (label, rest) = rest.split_at_checked(usize::from(*length)).ok_or_else(corrupt)?;
+        let (start, rest) = rest.split_first_chunk().ok_or_else(corrupt)?;
+        let (end, rest) = rest.split_first_chunk().ok_or_else(corrupt)?;
+        replaced.push((label.to_vec(), u32::from_be_bytes(*start)..u32::from_be_bytes(*end)));
+        bytes = rest;
+    }
+    Ok(replaced)
 }
 
 pub(super) fn decode_u64(bytes: &[u8], what: &'static str) -> Result<u64, StoreError> {

@@ -1,13 +1,16 @@
 //! The log in RocksDB: one column family per kind of record, one synchronised write per commit.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicU64};
 
 use rocksdb::{ColumnFamily, DB, WriteBatch, WriteOptions};
 
-use super::{Batch, CommitError, PublishError, PublishedHead, Snapshot, Store, StoreError, VersionRecord};
+use super::{
+    Batch, CommitError, PruneBatch, PublishError, PublishedHead, Snapshot, Store, StoreError, VersionRecord,
+};
 
 mod codec;
 mod open;
+mod prune;
 mod scrub;
 mod snapshot;
 
@@ -23,6 +26,7 @@ pub const FAMILIES: &[&str] = &[
     families::NODES,
     families::PAGES,
     families::SUPERSEDED,
+    families::REPLACED,
     families::LABELS,
     families::MOVED,
     families::VERSIONS,
@@ -40,6 +44,8 @@ mod families {
     pub(super) const PAGES: &str = "log.pages";
     /// Position: keys of the pages that the log entry replaced.
     pub(super) const SUPERSEDED: &str = "log.superseded";
+    /// Position: versions that the log entry made others than the greatest; only in logs with a maximum lifetime.
+    pub(super) const REPLACED: &str = "log.replaced";
     /// Label: [`LabelRecord`](crate::store::LabelRecord).
     pub(super) const LABELS: &str = "log.labels";
     /// Label, version: position, for versions that the label's record has no room for.
@@ -52,6 +58,7 @@ mod families {
         pub(in super::super) const LOG: &[u8] = b"log";
         pub(in super::super) const SIZE: &[u8] = b"size";
         pub(in super::super) const PUBLISHED: &[u8] = b"published";
+        pub(in super::super) const PRUNED: &[u8] = b"pruned";
     }
 }
 
@@ -61,13 +68,15 @@ pub struct RocksStore {
     /// Held from reading the size to writing the next: RocksDB has no compare-and-swap of its own, and no other process
     /// can have the database open.
     writer: Mutex<()>,
+    /// Keys that were deleted since the last compaction that was made because of it.
+    deleted: AtomicU64,
 }
 
 impl RocksStore {
     /// The log in a database that [`open`] or [`create`] returned.
     #[must_use]
     pub fn new(db: Arc<DB>) -> Self {
-        Self { db, writer: Mutex::new(()) }
+        Self { db, writer: Mutex::new(()), deleted: AtomicU64::new(0) }
     }
 
     fn family(&self, name: &'static str) -> Result<&ColumnFamily, StoreError> {
@@ -101,6 +110,10 @@ impl RocksStore {
         if !batch.superseded.is_empty() {
             let superseded = codec::encode_pages(&batch.superseded);
             out.put_cf(self.family(families::SUPERSEDED)?, position_key, superseded);
+        }
+        if !batch.replaced.is_empty() {
+            let replaced = codec::encode_replaced(&batch.replaced);
+            out.put_cf(self.family(families::REPLACED)?, position_key, replaced);
         }
         let (labels, moved) = (self.family(families::LABELS)?, self.family(families::MOVED)?);
         let versions = self.family(families::VERSIONS)?;
@@ -169,5 +182,13 @@ impl Store for RocksStore {
             self.db.put_cf_opt(versions, &key, codec::encode_version(&erased), &synced()).map_err(failed)?;
         }
         self.scrub(versions, &key)
+    }
+
+    fn prune(&self, batch: &PruneBatch) -> Result<(), StoreError> {
+        self.delete(batch)
+    }
+
+    fn reclaim(&self) -> Result<(), StoreError> {
+        self.compact_where_worthwhile()
     }
 }

@@ -76,6 +76,11 @@ fn options(create: bool) -> Options {
     options.set_bytes_per_sync(1 << 20);
     options.set_max_total_wal_size(256 << 20);
     options.set_keep_log_file_num(4);
+    // What is erased has to leave the disk: write-ahead logs are deleted when they are done with, neither archived nor
+    // written over from the beginning.
+    options.set_wal_ttl_seconds(0);
+    options.set_wal_size_limit_mb(0);
+    options.set_recycle_log_file_num(0);
     options
 }
 
@@ -91,6 +96,8 @@ fn descriptors(extra: &[&str]) -> Vec<ColumnFamilyDescriptor> {
             table.set_pin_l0_filter_and_index_blocks_in_cache(true);
             let mut options = Options::default();
             options.set_block_based_table_factory(&table);
+            // Compactions leave old values in blob files.
+            options.set_enable_blob_files(false);
             // Hashes do not compress.
             let compression =
                 if name == families::PAGES { DBCompressionType::None } else { DBCompressionType::Lz4 };

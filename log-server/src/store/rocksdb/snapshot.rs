@@ -8,7 +8,7 @@ use keyglass_keytrans::{
 use rocksdb::{DB, DBPinnableSlice, ReadOptions, SnapshotWithThreadMode};
 
 use super::{RocksStore, codec, failed, families};
-use crate::store::{EntryRecord, LabelRecord, PublishedHead, Snapshot, StoreError, VersionRecord};
+use crate::store::{EntryRecord, LabelRecord, PublishedHead, Replaced, Snapshot, StoreError, VersionRecord};
 
 /// A RocksDB snapshot.
 pub(super) struct RocksSnapshot<'a> {
@@ -101,5 +101,16 @@ impl Snapshot for RocksSnapshot<'_> {
         let found =
             self.get(families::SUPERSEDED, &positions(&[position]), |_, bytes| codec::decode_pages(bytes))?;
         Ok(found.into_iter().flatten().flatten().collect())
+    }
+
+    fn replaced(&self, position: u64) -> Result<Vec<Replaced>, StoreError> {
+        let found =
+            self.get(families::REPLACED, &positions(&[position]), |_, bytes| codec::decode_replaced(bytes))?;
+        Ok(found.into_iter().flatten().flatten().collect())
+    }
+
+    fn pruned(&self) -> Result<u64, StoreError> {
+        let decode = |_, bytes: &[u8]| codec::decode_u64(bytes, "the position of pruning");
+        Ok(self.get(families::META, &[families::meta::PRUNED], decode)?.pop().flatten().unwrap_or(0))
     }
 }

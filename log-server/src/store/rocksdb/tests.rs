@@ -183,6 +183,17 @@ fn what_is_erased_leaves_the_disk_wherever_it_was() {
     assert!(before > 500 && remains(&path, &secret) == 0);
 }
 
+#[test]
+fn a_list_of_replaced_versions_that_is_cut_off_is_corrupt() {
+    let replaced = vec![(b"alice".to_vec(), 0..3), (b"".to_vec(), 7..u32::MAX), (vec![0xff; 255], 1..1)];
+    let bytes = codec::encode_replaced(&replaced);
+    assert_eq!(codec::decode_replaced(&bytes), Ok(replaced));
+    let whole = [14, 23, bytes.len()];
+    for end in (1..bytes.len()).filter(|end| !whole.contains(end)) {
+        assert!(codec::decode_replaced(&bytes[..end]).is_err(), "{end}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn pairs_of_label_and_version_have_keys_of_their_own(
@@ -196,5 +207,6 @@ proptest::proptest! {
     fn decoders_do_not_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..120)) {
         let _ = (codec::decode_entry(&bytes), codec::decode_label(&bytes), codec::decode_version(&bytes));
         let _ = (codec::decode_head(&bytes), codec::decode_pages(&bytes), codec::decode_digest(&bytes));
+        let _ = codec::decode_replaced(&bytes);
     }
 }
