@@ -11,6 +11,7 @@ pub use self::format::EvidenceFormatError;
 use crate::{
     Digest,
     checkpoint::{Checkpoint, CheckpointError},
+    handover::Declaration,
     note::{self, SignedNote, Vkey},
     policy::{Name, Policy},
     rfc6962::{self, ProofError, empty_root},
@@ -42,6 +43,13 @@ pub enum Evidence {
         /// The consistency proof from that root, at the smaller size, to the larger checkpoint.
         proof: Vec<Digest>,
     },
+    /// A declaration of the log's end ([`crate::handover`]) and a checkpoint beyond that end.
+    AfterHandover {
+        /// The declaration.
+        a: SignedNote,
+        /// A larger checkpoint, or one of the declared size and another root.
+        b: SignedNote,
+    },
 }
 
 /// What evidence proves.
@@ -60,7 +68,8 @@ impl Conviction {
         &self.origin
     }
 
-    /// The sizes of the two checkpoints, the smaller one first; twice the same where there is one size.
+    /// The sizes of the two checkpoints (or the declared and the signed one), the smaller one first; twice the same where
+    /// there is one size.
     #[must_use]
     pub fn sizes(&self) -> (u64, u64) {
         self.sizes
@@ -98,6 +107,9 @@ pub enum EvidenceError {
     /// A note's text is not a checkpoint.
     #[error("the {0} note is not a checkpoint: {1}")]
     NotACheckpoint(Side, CheckpointError),
+    /// The first note's text is not a declaration of a log's end.
+    #[error("the first note is not a declaration of a log's end")]
+    NotADeclaration,
     /// The two checkpoints are of different logs.
     #[error("the checkpoints have different origins")]
     OriginsDiffer,
@@ -141,7 +153,10 @@ impl Evidence {
     #[must_use]
     pub fn a(&self) -> &SignedNote {
         match self {
-            Self::SameSize { a, .. } | Self::EmptyTree { a } | Self::Inconsistent { a, .. } => a,
+            Self::SameSize { a, .. }
+            | Self::EmptyTree { a }
+            | Self::Inconsistent { a, .. }
+            | Self::AfterHandover { a, .. } => a,
         }
     }
 
@@ -149,7 +164,9 @@ impl Evidence {
     #[must_use]
     pub fn b(&self) -> Option<&SignedNote> {
         match self {
-            Self::SameSize { b, .. } | Self::Inconsistent { b, .. } => Some(b),
+            Self::SameSize { b, .. } | Self::Inconsistent { b, .. } | Self::AfterHandover { b, .. } => {
+                Some(b)
+            }
             Self::EmptyTree { .. } => None,
         }
     }
@@ -162,6 +179,9 @@ impl Evidence {
     /// # Errors
     /// [`EvidenceError`].
     pub fn verify(&self, log_keys: &[&Vkey], policy: Option<&Policy>) -> Result<Conviction, EvidenceError> {
+        if let Self::AfterHandover { a, b } = self {
+            return after_handover(a, b, log_keys);
+        }
         let a = signed_checkpoint(Side::A, self.a(), log_keys)?;
         let b = self.b().map(|b| signed_checkpoint(Side::B, b, log_keys)).transpose()?;
         if b.as_ref().is_some_and(|b| a.origin() != b.origin()) {
@@ -173,7 +193,7 @@ impl Evidence {
             (Self::Inconsistent { root, .. }, Some(b)) => {
                 a.tree_size() >= 1 && a.tree_size() < b.tree_size() && root != a.root()
             }
-            (_, None) => false,
+            (Self::AfterHandover { .. }, _) | (_, None) => false,
         };
         if !contradict {
             return Err(EvidenceError::NoContradiction);
@@ -189,19 +209,42 @@ impl Evidence {
     }
 }
 
+/// Verifies that a log declared its end and signed a checkpoint beyond it. No witness is at fault: nothing tells a witness
+/// of the end.
+fn after_handover(a: &SignedNote, b: &SignedNote, log_keys: &[&Vkey]) -> Result<Conviction, EvidenceError> {
+    let declaration = Declaration::parse(a.text()).map_err(|_| EvidenceError::NotADeclaration)?;
+    signed_by_log(Side::A, a, &declaration.from, log_keys)?;
+    let b = signed_checkpoint(Side::B, b, log_keys)?;
+    if b.origin() != declaration.from {
+        return Err(EvidenceError::OriginsDiffer);
+    }
+    if !declaration.is_contradicted_by(&b) {
+        return Err(EvidenceError::NoContradiction);
+    }
+    let sizes = (declaration.size, b.tree_size());
+    Ok(Conviction { origin: declaration.from, sizes, witnesses: Vec::new() })
+}
+
 /// The checkpoint in a note, if a key of its log signed it.
 fn signed_checkpoint(side: Side, note: &SignedNote, log_keys: &[&Vkey]) -> Result<Checkpoint, EvidenceError> {
     let checkpoint =
         Checkpoint::from_note(note).map_err(|error| EvidenceError::NotACheckpoint(side, error))?;
-    let mut of_origin = log_keys.iter().filter(|key| key.name().as_str() == checkpoint.origin()).peekable();
+    signed_by_log(side, note, checkpoint.origin(), log_keys)?;
+    Ok(checkpoint)
+}
+
+/// Checks that a key with the origin for its name signed the note.
+fn signed_by_log(
+    side: Side,
+    note: &SignedNote,
+    origin: &str,
+    log_keys: &[&Vkey],
+) -> Result<(), EvidenceError> {
+    let mut of_origin = log_keys.iter().filter(|key| key.name().as_str() == origin).peekable();
     if of_origin.peek().is_none() {
         return Err(EvidenceError::UnknownOrigin);
     }
-    if of_origin.any(|key| signed_by(note, key)) {
-        Ok(checkpoint)
-    } else {
-        Err(EvidenceError::NotSigned(side))
-    }
+    if of_origin.any(|key| signed_by(note, key)) { Ok(()) } else { Err(EvidenceError::NotSigned(side)) }
 }
 
 /// Whether one line of the note verifies under this key.

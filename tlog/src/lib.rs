@@ -16,6 +16,7 @@
 pub mod checkpoint;
 pub mod cosignature;
 pub mod evidence;
+pub mod handover;
 pub mod note;
 pub mod policy;
 pub mod proof;

@@ -185,6 +185,7 @@ fn kind(evidence: &Evidence) -> &'static str {
         Evidence::SameSize { .. } => "same-size",
         Evidence::EmptyTree { .. } => "empty-tree",
         Evidence::Inconsistent { .. } => "inconsistent",
+        Evidence::AfterHandover { .. } => "after-handover",
     }
 }
 

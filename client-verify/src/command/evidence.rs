@@ -51,6 +51,13 @@ pub fn verify(file: &Path, log: &str, policy: Option<&Path>) -> Result<Outcome, 
             ));
             "inconsistent"
         }
+        Evidence::AfterHandover { .. } => {
+            outcome.line(format!(
+                "PROVEN: {} declared its end at {a} entries and signed a log of {b} entries all the same",
+                conviction.origin()
+            ));
+            "after-handover"
+        }
     };
     match (&policy, witnesses.as_slice()) {
         (None, _) => outcome.line("  witnesses   give a policy to learn which of them signed both sides"),

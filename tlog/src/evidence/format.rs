@@ -8,6 +8,7 @@ use super::Evidence;
 use crate::{
     Digest,
     checkpoint::{Checkpoint, CheckpointError},
+    handover::Declaration,
     note::{MAX_NOTE_LEN, NoteError, SignedNote},
     rfc6962::MAX_PROOF_LEN,
     text,
@@ -32,7 +33,7 @@ pub enum EvidenceFormatError {
     #[error("the first line is not {HEADER}")]
     BadHeader,
     /// The second line is no kind of evidence.
-    #[error("the second line is none of same-size, empty-tree and inconsistent")]
+    #[error("the second line is none of same-size, empty-tree, inconsistent and after-handover")]
     UnknownKind,
     /// There are lines after the kind that it does not have, or lines are missing.
     #[error("the lines after the kind are not the ones of that kind")]
@@ -46,6 +47,9 @@ pub enum EvidenceFormatError {
     /// A note is malformed.
     #[error(transparent)]
     BadNote(#[from] NoteError),
+    /// The first note of `after-handover` is not a declaration of a log's end.
+    #[error("the first note is not a declaration of a log's end")]
+    BadDeclaration,
     /// A note's text is not a checkpoint.
     #[error(transparent)]
     BadCheckpoint(#[from] CheckpointError),
@@ -88,7 +92,15 @@ impl Evidence {
                     proof,
                 })
             }
-            ("same-size" | "empty-tree" | "inconsistent", _) => Err(EvidenceFormatError::WrongNotes),
+            ("after-handover", [a_text, a_lines, b_text, b_lines]) => {
+                no_more(head)?;
+                let a = SignedNote::parse(format!("{a_text}\n\n{a_lines}\n").as_bytes())?;
+                Declaration::parse(a.text()).map_err(|_| EvidenceFormatError::BadDeclaration)?;
+                Ok(Self::AfterHandover { a, b: last_note(b_text, b_lines)? })
+            }
+            ("same-size" | "empty-tree" | "inconsistent" | "after-handover", _) => {
+                Err(EvidenceFormatError::WrongNotes)
+            }
             _ => Err(EvidenceFormatError::UnknownKind),
         }
     }
@@ -131,6 +143,7 @@ impl fmt::Display for Evidence {
         match self {
             Self::SameSize { a, b } => write!(f, "same-size\n\n{a}\n{b}"),
             Self::EmptyTree { a } => write!(f, "empty-tree\n\n{a}"),
+            Self::AfterHandover { a, b } => write!(f, "after-handover\n\n{a}\n{b}"),
             Self::Inconsistent { a, b, root, proof } => {
                 writeln!(f, "inconsistent\nroot {}", text::base64(root))?;
                 proof.iter().try_for_each(|hash| writeln!(f, "{}", text::base64(hash)))?;

@@ -200,3 +200,49 @@ proptest! {
         }
     }
 }
+
+fn after_handover(size: u64, branch: &Branch) -> Evidence {
+    let next = NoteSigner::new(
+        testkit::name("log.example/two"),
+        keyglass_crypto::sign::SigningKey::from_seed(&[9; 32]),
+    );
+    let last = HONEST.note(7, &[0, 1]);
+    let handover = crate::handover::Handover::declare(&testkit::log(), last, next.vkey().clone()).unwrap();
+    Evidence::AfterHandover { a: handover.declared().clone(), b: branch.note(size, &[0, 1]) }
+}
+
+#[test]
+fn a_head_beyond_the_declared_end_convicts_the_log_and_no_witness() {
+    for (size, branch) in [(8, &HONEST), (300, &FORK), (7, &FORK)] {
+        let evidence = after_handover(size, branch);
+        assert_eq!(Evidence::parse(evidence.to_string().as_bytes()), Ok(evidence.clone()));
+        let conviction = verify(&evidence).unwrap();
+        assert_eq!((conviction.origin(), conviction.sizes()), (testkit::ORIGIN, (7, size)));
+        assert!(conviction.faulty_witnesses().is_empty());
+    }
+    for (size, branch) in [(7, &HONEST), (6, &HONEST), (6, &FORK)] {
+        assert_eq!(verify(&after_handover(size, branch)), Err(EvidenceError::NoContradiction));
+    }
+}
+
+#[test]
+fn a_handover_that_the_log_did_not_declare_convicts_nobody() {
+    let Evidence::AfterHandover { a, b } = after_handover(8, &HONEST) else { unreachable!() };
+    let stranger = NoteSigner::new(
+        testkit::name(testkit::ORIGIN),
+        keyglass_crypto::sign::SigningKey::from_seed(&[9; 32]),
+    );
+    let forged = SignedNote::new(a.text(), vec![stranger.sign(a.text())]).unwrap();
+    let evidence = Evidence::AfterHandover { a: forged, b: b.clone() };
+    assert_eq!(verify(&evidence), Err(EvidenceError::NotSigned(Side::A)));
+    let unsigned = SignedNote::new(b.text(), vec![stranger.sign(b.text())]).unwrap();
+    let evidence = Evidence::AfterHandover { a: a.clone(), b: unsigned };
+    assert_eq!(verify(&evidence), Err(EvidenceError::NotSigned(Side::B)));
+    let evidence = Evidence::AfterHandover { a: b.clone(), b: b.clone() };
+    assert_eq!(verify(&evidence), Err(EvidenceError::NotADeclaration));
+    assert_eq!(Evidence::parse(evidence.to_string().as_bytes()), Err(EvidenceFormatError::BadDeclaration));
+    let evidence = Evidence::AfterHandover { a: a.clone(), b: a };
+    assert!(matches!(verify(&evidence), Err(EvidenceError::NotACheckpoint(Side::B, _))));
+    let text = evidence.to_string().replacen("after-handover\n", "after-handover\nmore\n", 1);
+    assert_eq!(Evidence::parse(text.as_bytes()), Err(EvidenceFormatError::BadHead));
+}
