@@ -85,6 +85,15 @@ pub enum Command {
     Monitor(MonitorOptions),
     /// Keep looking, in the background, and tell what has changed. One at a time for a home and a log
     Watch(WatchOptions),
+    /// Show the log's distinguished heads, which everybody should see alike, or compare them with somebody else's
+    Heads {
+        /// Print them as text for another person to compare
+        #[arg(long, conflicts_with = "compare")]
+        export: bool,
+        /// Compare them with what another person exported: the text itself, or a file
+        #[arg(long, value_name = "FILE_OR_TEXT")]
+        compare: Option<String>,
+    },
     /// Work with evidence of misbehaviour, offline
     #[command(subcommand)]
     Evidence(EvidenceCommand),
@@ -191,6 +200,10 @@ mod tests {
         let watch = parse("keyglass watch --every 5 --rounds 2 --verbose").unwrap().command;
         let Command::Watch(watch) = watch else { panic!("{watch:?}") };
         assert_eq!((watch.every, watch.rounds, watch.once, watch.verbose), (Some(5), Some(2), false, true));
+        assert!(matches!(
+            parse("keyglass heads --compare file").unwrap().command,
+            Command::Heads { export: false, compare: Some(_) }
+        ));
         let evidence = parse("keyglass evidence verify file --log vkey --policy p").unwrap();
         assert_eq!(evidence.common.policy, Some("p".into()));
         assert!(matches!(evidence.command, Command::Evidence(EvidenceCommand::Verify { .. })));
@@ -203,6 +216,8 @@ mod tests {
             "keyglass lookup",
             "keyglass send bob",
             "keyglass receive bob",
+            "keyglass heads bob",
+            "keyglass heads --export --compare file",
             "keyglass register bob --devices 0",
             "keyglass register bob --devices 65",
             "keyglass evidence verify file",

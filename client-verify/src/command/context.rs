@@ -47,6 +47,8 @@ pub struct Context {
     pub contacts: Contacts,
     /// Whether heads that nobody witnessed may be used.
     pub trust_without_witnesses: bool,
+    /// Whether this run has walked the log's distinguished heads.
+    pub walked: bool,
 }
 
 impl Context {
@@ -74,8 +76,17 @@ impl Context {
         };
         let contacts = home.contacts()?;
         let trust_without_witnesses = common.trust_without_witnesses;
-        let context =
-            Self { verifier, quarantine, origin, server, home, state, contacts, trust_without_witnesses };
+        let context = Self {
+            verifier,
+            quarantine,
+            origin,
+            server,
+            home,
+            state,
+            contacts,
+            trust_without_witnesses,
+            walked: false,
+        };
         context.refuse_convicted()?;
         Ok(context)
     }

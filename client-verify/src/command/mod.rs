@@ -3,6 +3,10 @@
 mod args;
 mod context;
 mod evidence;
+mod heads;
+mod heads_gossip;
+mod heads_text;
+mod heads_walk;
 mod lookup;
 mod monitor;
 mod operation;
@@ -68,6 +72,14 @@ async fn perform(
         Command::Send { label, text, from, accept_change } => {
             let mut context = open(common, stderr).await?;
             let outcome = send::run(&mut context, &label, &text, from.as_deref(), accept_change).await?;
+            marked(&context, outcome)
+        }
+        Command::Heads { export, compare } => {
+            let mut context = open(common, stderr).await?;
+            let outcome = match compare {
+                Some(theirs) => heads::compare(&mut context, &theirs).await?,
+                None => heads::run(&mut context, export).await?,
+            };
             marked(&context, outcome)
         }
         Command::Receive => {

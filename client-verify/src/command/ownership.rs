@@ -8,7 +8,7 @@ use keyglass_keytrans::wire::Wire as _;
 
 use super::{
     context::{Context, now},
-    operation::{OwnerInit, OwnerMonitor, WalkDistinguished, monitoring_declined},
+    operation::{OwnerInit, OwnerMonitor, monitoring_declined},
     outcome::Failure,
 };
 use crate::{
@@ -51,9 +51,8 @@ impl Context {
     /// # Errors
     /// The verdicts of a look-up.
     pub(super) async fn begin_to_own(&mut self, label: &[u8]) -> Result<Beginning, Failure> {
-        let walked = self.perform(&WalkDistinguished).await?;
-        self.retain(walked.update)?;
-        let Some(entry) = walked.result.last() else {
+        let heads = self.walk_heads().await?;
+        let Some(entry) = heads.recent().last() else {
             let message = "the log has no entry yet from which a label could be owned: try again later";
             return Err(Failure::new(Verdict::Unreachable, "no_distinguished_entry", message));
         };

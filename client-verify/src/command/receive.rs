@@ -8,11 +8,11 @@
 use std::collections::BTreeMap;
 
 use keyglass_account::api::{Id128, Message};
-use keyglass_tlog::{evidence::Evidence, note::SignedNote};
 use serde_json::{Value, json};
 
 use super::{
     context::Context,
+    heads_gossip::Finding,
     lookup::usable,
     outcome::{Failure, Outcome},
     service::Service,
@@ -41,6 +41,9 @@ pub async fn run(context: &mut Context) -> Result<Outcome, Failure> {
         return Err(Failure::new(Verdict::Usage, "no_account", message));
     }
     let mut inbox = Inbox::default();
+    for (from, failure) in context.settle().await? {
+        inbox.problems.push(Problem::about_a_head(from, failure));
+    }
     let mut texts = Vec::new();
     for mut account in accounts {
         for index in 0..account.devices.len() {
@@ -71,16 +74,36 @@ struct Inbox {
     /// What look-ups of senders came to, each done once.
     senders: BTreeMap<String, Result<ProvenAccount, Failure>>,
     problems: Vec<Problem>,
+    remarks: Vec<(String, &'static str)>,
     redelivered: usize,
 }
 
-/// A message that was not opened.
+/// A message that was not opened, or that says of the log what does not fit.
 struct Problem {
     account: String,
     device: u32,
     from: Option<String>,
     failure: Failure,
-    kept: bool,
+    about: About,
+}
+
+/// What a problem is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum About {
+    /// A message that was not opened and waits in the mailbox.
+    Kept,
+    /// A message that was not opened and is gone.
+    Removed,
+    /// A message that was opened, and its sender's view of the log.
+    View,
+    /// A head that a message before this run told of.
+    Head,
+}
+
+impl Problem {
+    fn about_a_head(from: String, failure: Failure) -> Self {
+        Self { account: String::new(), device: 0, from: Some(from), failure, about: About::Head }
+    }
 }
 
 /// What becomes of a message in the mailbox.
@@ -162,7 +185,7 @@ impl Inbox {
             }
         };
         drop(secrets);
-        match self.admit(context, account, index, &sender, &initial, &received) {
+        match self.admit(context, account, index, &sender, &initial, &received).await {
             Ok(()) => Ok(Fate::Acknowledge),
             // Nothing was stored, so the message is as good as before.
             Err(failure) if failure.verdict == Verdict::Failed => Err(failure),
@@ -170,10 +193,10 @@ impl Inbox {
         }
     }
 
-    /// Stores a message's session and text in one step.
-    fn admit(
+    /// Stores a message's session and text in one step, and then compares its sender's view of the log.
+    async fn admit(
         &mut self,
-        context: &Context,
+        context: &mut Context,
         account: &mut OwnAccount,
         index: usize,
         sender: &ProvenDevice,
@@ -199,11 +222,16 @@ impl Inbox {
         }
         context.home.store_account(account)?;
         let content = content.map_err(|error| Failure::new(Verdict::Undecryptable, "payload", error))?;
-        if let Some(failure) = compare_heads(context, &content.checkpoint) {
-            let from = String::from_utf8_lossy(&sender.party().label).into_owned();
-            let problem =
-                Problem { account: account.label.clone(), device, from: Some(from), failure, kept: false };
-            self.problems.push(problem);
+        let from = printable(String::from_utf8_lossy(&sender.party().label).into_owned());
+        for finding in context.examine(&from, &content).await? {
+            let (account, from) = (account.label.clone(), from.clone());
+            match finding {
+                Finding::Alarm(failure) => {
+                    let from = Some(from);
+                    self.problems.push(Problem { account, device, from, failure, about: About::View });
+                }
+                Finding::Remark(remark) => self.remarks.push((from, remark)),
+            }
         }
         Ok(())
     }
@@ -252,8 +280,8 @@ impl Inbox {
         fate: Fate,
     ) -> Fate {
         let device = account.devices.get(index).map_or(0, |device| device.id);
-        let kept = matches!(fate, Fate::Keep);
-        self.problems.push(Problem { account: account.label.clone(), device, from, failure, kept });
+        let about = if matches!(fate, Fate::Keep) { About::Kept } else { About::Removed };
+        self.problems.push(Problem { account: account.label.clone(), device, from, failure, about });
         fate
     }
 }
@@ -263,15 +291,6 @@ async fn prove_sender(context: &mut Context, label: &str) -> Result<ProvenAccoun
     let account = usable(&mut resolved, false)?.clone();
     context.remember(label, &account)?;
     Ok(account)
-}
-
-/// A sender's head of the same size as the retained one and with another root, both signed by the log, convicts it. Heads
-/// of different sizes say nothing here, and a head that the log did not sign is nobody's fault.
-fn compare_heads(context: &Context, checkpoint: &str) -> Option<Failure> {
-    let theirs = SignedNote::parse(checkpoint.as_bytes()).ok()?;
-    let evidence = Evidence::of_notes(&context.retained_note()?, &theirs)?;
-    let keys: Vec<_> = context.verifier.log_vkey().into_iter().collect();
-    evidence.verify(&keys, context.verifier.policy()).is_ok().then(|| context.convict(&evidence))
 }
 
 /// Why a message was not opened, each cause under a name of its own.
@@ -321,29 +340,62 @@ fn report(texts: &[(String, UnreadText)], inbox: Inbox) -> Outcome {
     }
     let mut problems: Vec<Value> = Vec::new();
     for problem in inbox.problems {
-        let Problem { account, device, from, failure, kept } = problem;
-        let name = failure.verdict.name();
-        let who = from.as_deref().unwrap_or("an unreadable sender");
-        let fate = if kept { "it stays in the mailbox" } else { "it was removed" };
-        outcome.note(format!(
-            "  NOT OPENED: a message said to be from {who} to {account}, device {device}: {name}: {}; {fate}",
-            failure.message
-        ));
-        let mut entry = failure.fields;
-        entry.insert("account".into(), json!(account));
-        entry.insert("device".into(), json!(device));
-        entry.insert("from".into(), json!(from));
-        entry.insert("verdict".into(), json!(name));
-        entry.insert("reason".into(), json!(failure.reason));
-        entry.insert("message".into(), json!(failure.message));
-        entry.insert("kept".into(), json!(kept));
-        problems.push(Value::Object(entry));
+        outcome.note(problem.line());
+        problems.push(problem.into_json());
+    }
+    let mut remarks: Vec<Value> = Vec::new();
+    for (from, remark) in inbox.remarks {
+        outcome.note(format!("  a message from {from}: {remark}, so that it counts for nothing"));
+        remarks.push(json!({ "from": from, "remark": remark }));
     }
     if messages.is_empty() && problems.is_empty() {
         outcome.note("nothing has arrived");
     }
     outcome.field("messages", messages);
     outcome.field("problems", problems);
+    outcome.field("remarks", remarks);
     outcome.field("redelivered", inbox.redelivered);
     outcome
+}
+
+impl Problem {
+    /// For a person.
+    fn line(&self) -> String {
+        let Self { account, device, from, failure, about } = self;
+        let (name, message) = (failure.verdict.name(), &failure.message);
+        let who = from.as_deref().unwrap_or("an unreadable sender");
+        let fate = match about {
+            About::Kept => "it stays in the mailbox",
+            About::Removed => "it was removed",
+            About::View => {
+                return format!(
+                    "  ANOTHER VIEW OF THE LOG: a message from {who} to {account}, device {device}, was opened: {name}: \
+                     {message}"
+                );
+            }
+            About::Head => {
+                return format!("  ANOTHER VIEW OF THE LOG: {who} told of a head before: {name}: {message}");
+            }
+        };
+        format!(
+            "  NOT OPENED: a message said to be from {who} to {account}, device {device}: {name}: {message}; {fate}"
+        )
+    }
+
+    /// For a script.
+    fn into_json(self) -> Value {
+        let Self { account, device, from, failure, about } = self;
+        let mut entry = failure.fields;
+        if about != About::Head {
+            entry.insert("account".into(), json!(account));
+            entry.insert("device".into(), json!(device));
+        }
+        entry.insert("from".into(), json!(from));
+        entry.insert("verdict".into(), json!(failure.verdict.name()));
+        entry.insert("reason".into(), json!(failure.reason));
+        entry.insert("message".into(), json!(failure.message));
+        entry.insert("kept".into(), json!(about == About::Kept));
+        entry.insert("opened".into(), json!(matches!(about, About::View | About::Head)));
+        Value::Object(entry)
+    }
 }

@@ -18,11 +18,15 @@ use keyglass_tlog::{
     evidence::Evidence,
     note::{self, SignedNote},
     rfc6962::{NodeId, consistency_nodes, consistency_proof, range_nodes, root_at, verify_consistency},
-    tile::{self, Tile},
+    tile::{self, Tile, TileError},
 };
+use thiserror::Error;
 
 use super::{context::Context, outcome::Failure};
-use crate::{http::Request, verdict::Verdict};
+use crate::{
+    http::{HttpError, Request},
+    verdict::Verdict,
+};
 
 /// The bytes of a full tile.
 const FULL_TILE: usize = 256 * 32;
@@ -50,7 +54,7 @@ impl Context {
         match self.compare(&ours, &theirs).await {
             Comparison::Consistent => cause,
             Comparison::Contradiction(evidence) => self.convict(&evidence),
-            Comparison::Unknown(why) => unreconciled(&ours, Some(&theirs), &why),
+            Comparison::Unknown(why) => unreconciled(&ours, Some(&theirs), &why.to_string()),
         }
     }
 
@@ -82,29 +86,35 @@ impl Context {
             .with("sizes", [a, b])
     }
 
+    /// Compares the retained head with one that the log shows now, which must be as large.
     async fn compare(&self, ours: &SignedNote, theirs: &SignedNote) -> Comparison {
-        if let Some(evidence) = Evidence::of_notes(ours, theirs) {
+        match (Checkpoint::from_note(ours), Checkpoint::from_note(theirs)) {
+            (Ok(a), Ok(b)) if b.tree_size() < a.tree_size() && Evidence::of_notes(ours, theirs).is_none() => {
+                Comparison::Unknown(Unexplained::Shrunk { shows: b.tree_size(), has_shown: a.tree_size() })
+            }
+            _ => self.compare_notes(ours, theirs).await,
+        }
+    }
+
+    /// Compares two heads of the log, of any sizes, by the tiles of the larger.
+    pub(super) async fn compare_notes(&self, one: &SignedNote, other: &SignedNote) -> Comparison {
+        if let Some(evidence) = Evidence::of_notes(one, other) {
             return Comparison::Contradiction(Box::new(evidence));
         }
-        let (Ok(a), Ok(b)) = (Checkpoint::from_note(ours), Checkpoint::from_note(theirs)) else {
-            return Comparison::Unknown("a head is not a checkpoint".into());
+        let (Ok(a), Ok(b)) = (Checkpoint::from_note(one), Checkpoint::from_note(other)) else {
+            return Comparison::Unknown(Unexplained::NotACheckpoint);
         };
         if a.is_same_tree(&b) {
             return Comparison::Consistent;
         }
-        if b.tree_size() < a.tree_size() {
-            return Comparison::Unknown(format!(
-                "the log shows {} entries and has shown {}",
-                b.tree_size(),
-                a.tree_size()
-            ));
-        }
+        let ((small, a), (large, b)) =
+            if a.tree_size() <= b.tree_size() { ((one, a), (other, b)) } else { ((other, b), (one, a)) };
         match self.past_root(a.tree_size(), &b).await {
             Err(why) => Comparison::Unknown(why),
             Ok((root, _)) if root == *a.root() => Comparison::Consistent,
             Ok((root, proof)) => Comparison::Contradiction(Box::new(Evidence::Inconsistent {
-                a: ours.clone(),
-                b: theirs.clone(),
+                a: small.clone(),
+                b: large.clone(),
                 root,
                 proof,
             })),
@@ -112,54 +122,84 @@ impl Context {
     }
 
     /// The root that the tree of `head` had at `size`, with the proof that it did, from the log's tiles.
-    async fn past_root(&self, size: u64, head: &Checkpoint) -> Result<(Digest, Vec<Digest>), String> {
+    async fn past_root(&self, size: u64, head: &Checkpoint) -> Result<(Digest, Vec<Digest>), Unexplained> {
         let mut nodes: BTreeMap<(u8, u64), Digest> = BTreeMap::new();
         let mut tiles: BTreeMap<Tile, Vec<u8>> = BTreeMap::new();
         let needed = range_nodes(0, size).into_iter().chain(consistency_nodes(size, head.tree_size()));
         for node in needed {
-            let tile = tile::tile_of_node(node, head.tree_size()).ok_or("the log has no such tile")?;
+            let tile = tile::tile_of_node(node, head.tree_size()).ok_or(Unexplained::Incomplete)?;
             let contents = match tiles.entry(tile) {
                 Entry::Occupied(fetched) => fetched.into_mut(),
                 Entry::Vacant(place) => place.insert(self.fetch_tile(tile).await?),
             };
-            let hash = tile::node_in_tile(node, &tile, contents).map_err(|error| error.to_string())?;
+            let hash = tile::node_in_tile(node, &tile, contents).map_err(Unexplained::Tile)?;
             nodes.insert((node.level, node.index), hash);
         }
         let lookup = |node: NodeId| nodes.get(&(node.level, node.index)).copied().ok_or(());
-        let incomplete = |_| "the log's tiles are incomplete".to_owned();
+        let incomplete = |_| Unexplained::Incomplete;
         let root = root_at(size, lookup).map_err(incomplete)?;
         let proof = consistency_proof(size, head.tree_size(), lookup).map_err(incomplete)?;
         verify_consistency(size, &root, head.tree_size(), head.root(), &proof)
-            .map_err(|_| "the log's tiles are not those of the head that it shows".to_owned())?;
+            .map_err(|_| Unexplained::OtherTiles)?;
         Ok((root, proof))
     }
 
     /// A tile's contents. A log may have replaced a partial tile by the full one, which starts with the same hashes.
-    async fn fetch_tile(&self, tile: Tile) -> Result<Vec<u8>, String> {
+    async fn fetch_tile(&self, tile: Tile) -> Result<Vec<u8>, Unexplained> {
         let path = tile.to_string();
         let error = match self.server.send(FULL_TILE, Request::get(path)).await {
             Ok(contents) => return Ok(contents),
             Err(error) => error,
         };
-        if tile.is_full() {
-            return Err(error.to_string());
+        if tile.is_full() || !matches!(error, HttpError::Declined(_)) {
+            return Err(Unexplained::Http(error));
         }
         let path = tile.to_full().to_string();
-        let mut contents =
-            self.server.send(FULL_TILE, Request::get(path)).await.map_err(|_| error.to_string())?;
+        let full = self.server.send(FULL_TILE, Request::get(path)).await;
+        let mut contents = full.map_err(|_| Unexplained::Http(error))?;
         contents.truncate(usize::from(tile.width()).saturating_mul(32));
         Ok(contents)
     }
 }
 
 /// What two heads are to each other.
-enum Comparison {
+pub(super) enum Comparison {
     /// The larger extends the smaller.
     Consistent,
     /// They contradict each other.
     Contradiction(Box<Evidence>),
     /// The log did not supply what would tell.
-    Unknown(String),
+    Unknown(Unexplained),
+}
+
+/// What the log did not supply.
+#[derive(Debug, Error)]
+pub(super) enum Unexplained {
+    /// A smaller head than it has shown before is all that it shows.
+    #[error("the log shows {shows} entries and has shown {has_shown}")]
+    Shrunk { shows: u64, has_shown: u64 },
+    /// A note is no checkpoint.
+    #[error("a head is not a checkpoint")]
+    NotACheckpoint,
+    /// A tile.
+    #[error(transparent)]
+    Http(HttpError),
+    /// A tile of that place.
+    #[error(transparent)]
+    Tile(TileError),
+    /// All tiles that are needed.
+    #[error("the log's tiles are incomplete")]
+    Incomplete,
+    /// Tiles of the tree that the head is of.
+    #[error("the log's tiles are not those of the head that it shows")]
+    OtherTiles,
+}
+
+impl Unexplained {
+    /// Whether asking again may help because no answer arrived at all.
+    pub(super) fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Http(HttpError::Unreachable(_) | HttpError::Unavailable(_)))
+    }
 }
 
 /// A head that the log has signed, which nobody else need have seen.

@@ -38,8 +38,9 @@ pub async fn run(
     let account = usable(&mut resolved, accept_change)?.clone();
     context.remember(to, &account)?;
 
+    let heads: Vec<_> = context.recent_heads().await?.recent().iter().map(|head| head.root).collect();
     let checkpoint = context.retained_note().map(|note| note.to_string()).unwrap_or_default();
-    let payload = FirstMessage { id: random::bytes()?, checkpoint, text: text.to_owned() }
+    let payload = FirstMessage { id: random::bytes()?, checkpoint, heads, text: text.to_owned() }
         .encode()
         .map_err(|error| Failure::new(Verdict::Usage, "text_too_long", error))?;
 

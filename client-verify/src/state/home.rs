@@ -5,6 +5,7 @@
 //! HOME/lock                     held while a command runs
 //! HOME/<log>/log.json           LogDocument
 //! HOME/<log>/contacts.json      Contacts
+//! HOME/<log>/heads.json         HeadsDocument
 //! HOME/<log>/account-<n>.json   OwnAccount; <n> is a hash of the label
 //! HOME/<log>/watch.json         WatchDocument
 //! HOME/<log>/watch.lock         held while `watch` runs
@@ -21,6 +22,7 @@ use super::{
     account::OwnAccount,
     document::{self, StateError},
     file::{self, FileError},
+    heads::HeadsDocument,
     lock::{Lock, WatchLock},
     log::{Contacts, LogDocument},
     watch::WatchDocument,
@@ -132,6 +134,25 @@ impl Home {
     /// [`StateError::Lock`].
     pub fn lock_watch(&self) -> Result<WatchLock, StateError> {
         Ok(WatchLock::take(&self.directory)?)
+    }
+
+    /// The log's distinguished heads.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn heads(&self) -> Result<HeadsDocument, StateError> {
+        let path = self.directory.join("heads.json");
+        let heads: Option<HeadsDocument> = document::load(&path)?;
+        self.check(&path, heads.as_ref().map(|heads| &heads.origin))?;
+        Ok(heads.unwrap_or_else(|| HeadsDocument::new(self.origin.clone())))
+    }
+
+    /// Remembers the log's distinguished heads.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn store_heads(&self, heads: &HeadsDocument) -> Result<(), StateError> {
+        document::store(&self.directory.join("heads.json"), heads)
     }
 
     /// One's own account under `label`.

@@ -7,6 +7,7 @@ mod account;
 mod device;
 mod document;
 mod file;
+mod heads;
 mod home;
 mod lock;
 mod log;
@@ -23,6 +24,7 @@ pub use device::{
 };
 pub use document::{Format, StateError};
 pub use file::{FileError, MAX_FILE};
+pub use heads::{HeadsDocument, KnownHead, UnsettledHead, positions_and_roots};
 pub use home::Home;
 pub use lock::{Lock, LockError, WatchLock};
 pub use log::{Contact, Contacts, LogDocument};

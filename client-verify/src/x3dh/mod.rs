@@ -26,6 +26,6 @@ mod tests;
 pub use accept::{AcceptError, Accepted, Memory, OneTimeSecret, Received, accept, handshake_of};
 pub use initiate::{InitiateError, Initiated, OwnDevice, SUITES, initiate};
 pub use message::{InitialMessage, MAX_MESSAGE, MAX_PLAINTEXT, MessageError};
-pub use payload::{FirstMessage, MAX_CHECKPOINT, MAX_TEXT, PayloadError};
+pub use payload::{FirstMessage, MAX_CHECKPOINT, MAX_HEADS, MAX_TEXT, PayloadError};
 pub use session::{Role, Session, SessionKeys, UnmixedChainKey};
 pub use transcript::{HandshakeId, OneTimeId, Party, PreKeyIds};

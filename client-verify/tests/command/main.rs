@@ -9,6 +9,7 @@
 )]
 #![cfg(feature = "cli")]
 
+mod heads;
 mod histories;
 mod honest;
 mod hostile;
@@ -16,6 +17,7 @@ mod log;
 mod messages;
 mod monitoring;
 mod records;
+mod sender;
 mod server;
 mod unreachable;
 mod watching;
