@@ -21,8 +21,13 @@ impl MonitoringMap {
     }
 
     /// Starts watching `version` at `position`. Does nothing if that version is watched already.
+    ///
+    /// A lesser version that is watched further to the right is watched no longer. Monitoring took it there, up the
+    /// direct path of an entry that is not to the right of `position`; so the path of the greater version leads through
+    /// the same entries, and would meet the lesser one where step 3.1 takes the greater for hidden.
     pub fn watch(&mut self, position: u64, version: u32) {
         if !self.0.values().any(|&watched| watched == version) {
+            self.0.retain(|&held, &mut watched| held <= position || watched > version);
             self.put(position, version);
         }
     }

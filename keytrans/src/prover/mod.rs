@@ -13,6 +13,8 @@ mod update;
 #[cfg(test)]
 pub(crate) mod model;
 #[cfg(test)]
+mod reference_tests;
+#[cfg(test)]
 mod tests;
 
 use thiserror::Error;
