@@ -85,6 +85,8 @@ pub enum Command {
     Monitor(MonitorOptions),
     /// Keep looking, in the background, and tell what has changed. One at a time for a home and a log
     Watch(WatchOptions),
+    /// List the people whom this home has met, or say who of them is watched
+    Contacts(ContactsOptions),
     /// Show the log's distinguished heads, which everybody should see alike, or compare them with somebody else's
     Heads {
         /// Print them as text for another person to compare
@@ -97,6 +99,17 @@ pub enum Command {
     /// Work with evidence of misbehaviour, offline
     #[command(subcommand)]
     Evidence(EvidenceCommand),
+}
+
+/// Who is watched.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ContactsOptions {
+    /// Watch LABEL no longer. What was shown of it is still monitored until its owner has looked
+    #[arg(long, value_name = "LABEL", conflicts_with = "watch")]
+    pub ignore: Option<String>,
+    /// Watch LABEL again
+    #[arg(long, value_name = "LABEL")]
+    pub watch: Option<String>,
 }
 
 /// How to look once.
@@ -222,6 +235,7 @@ mod tests {
             "keyglass register bob --devices 65",
             "keyglass evidence verify file",
             "keyglass monitor bob",
+            "keyglass contacts --ignore bob --watch bob",
             "keyglass watch --every 0",
             "keyglass watch --rounds 0",
             "keyglass watch --once --every 5",

@@ -5,7 +5,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use keyglass_keytrans::client::{HeadError, StateUpdate, UserState, VerifiedHead, Verifier, VerifyError};
+use keyglass_keytrans::client::{
+    HeadError, LabelState, StateUpdate, UserState, VerifiedHead, Verifier, VerifyError,
+};
 use keyglass_tlog::{
     checkpoint::Checkpoint,
     evidence::Evidence,
@@ -121,6 +123,19 @@ impl Context {
         self.home.store_log(&document)?;
         self.state = state;
         Ok(())
+    }
+
+    /// Monitors nothing of a label any more that was shown before.
+    ///
+    /// # Errors
+    /// [`Verdict::Failed`].
+    pub fn forget_monitored(&mut self, label: &[u8]) -> Result<(), Failure> {
+        let Some(tree) = self.state.tree.clone() else {
+            return Ok(());
+        };
+        let owner = self.state.label(label).and_then(|known| known.owner.clone());
+        let known = LabelState { owner, ..LabelState::default() };
+        self.retain(StateUpdate { tree, label: Some((label.to_vec(), known)) })
     }
 
     /// The retained head as a signed note; `None` before the first look-up, and for logs without checkpoints.

@@ -105,8 +105,8 @@ fn describe(context: &Context, label: &str, resolved: &Resolved, verdict: Verdic
     ));
     if resolved.found.watch_pending {
         outcome.line(
-            "  watch       pending: this version is newer than what the owner has checked; it is kept in the \
-             monitoring map",
+            "  watch       pending: this version is newer than what the owner has checked; `keyglass watch` or `monitor` \
+             looks again",
         );
     }
     outcome.field("label", label);

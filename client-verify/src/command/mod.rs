@@ -1,6 +1,7 @@
 //! The `keyglass` command: parse, do, report.
 
 mod args;
+mod contacts;
 mod context;
 mod evidence;
 mod heads;
@@ -28,7 +29,7 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
-pub use args::{Arguments, Command, Common, EvidenceCommand, MonitorOptions, WatchOptions};
+pub use args::{Arguments, Command, Common, ContactsOptions, EvidenceCommand, MonitorOptions, WatchOptions};
 use context::Context;
 use outcome::{Failure, Outcome};
 
@@ -95,6 +96,10 @@ async fn perform(
         }
         Command::Watch(WatchOptions { once: true, .. }) => {
             return monitor_once(common, None, stdout, stderr).await;
+        }
+        Command::Contacts(options) => {
+            let mut context = open(common, stderr).await?;
+            contacts::run(&mut context, &options)?
         }
         Command::Watch(options) => watch::run(common, &options, stdout, stderr).await?,
     };

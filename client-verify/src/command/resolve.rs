@@ -104,6 +104,7 @@ impl Context {
                 version: record.version,
                 record: record.encode(),
                 last_seen: now().0,
+                unwatched: before.is_some_and(|before| before.unwatched),
             };
             contacts.by_label.insert(label.clone(), contact);
         }
@@ -126,7 +127,7 @@ fn absent(failure: Failure) -> Result<History, Failure> {
         "erased_version" => Ok(History::Erased),
         "expired_version" => Ok(History::Expired),
         "unknown_label" | "unknown_version" | "label_withheld" | "version_withheld" | "version_not_there"
-        | "declined" => Ok(History::Withheld),
+        | "never_expires" | "declined" => Ok(History::Withheld),
         _ => Err(failure),
     }
 }

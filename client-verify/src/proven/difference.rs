@@ -182,3 +182,157 @@ fn of_contents(known: &AccountRecord, record: &AccountRecord, change: &Change) -
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use keyglass_account::{
+        author::Draft,
+        device::{Device, Suite},
+        verify::ValidRecord,
+    };
+    use keyglass_crypto::{dh::DhSecretKey, sign::SigningKey};
+
+    use super::*;
+    use crate::proven::{History, ProvenValue, Proving, prove};
+
+    const ORIGIN: &str = "log.example/origin";
+    const LABEL: &[u8] = b"bob";
+    const ADDED: UnixMillis = UnixMillis(77);
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_seed(&[seed; 32])
+    }
+
+    fn device(id: u8) -> Device {
+        let dh = DhSecretKey::from_bytes(&[20 + id; 32]).public_key();
+        Device::sign(ORIGIN, LABEL, id.into(), &key(10 + id), dh, vec![Suite::X3DH], ADDED)
+    }
+
+    fn valid(record: &AccountRecord) -> ValidRecord {
+        ValidRecord::restore(ORIGIN, LABEL, record.version, &record.encode()).unwrap()
+    }
+
+    /// Version 0: devices 1 and 2, the recovery key of seed 7.
+    fn first() -> AccountRecord {
+        let draft = Draft::new(ORIGIN, LABEL, 0).add_device(device(1)).add_device(device(2));
+        draft.set_recovery(Some(key(7).verifying_key())).sign_genesis(&key(1)).unwrap()
+    }
+
+    fn value(record: &AccountRecord) -> ProvenValue {
+        ProvenValue::for_tests(ORIGIN, LABEL, record.version, record.encode())
+    }
+
+    /// What is different in `record` from `known`, with `history` for whatever else is asked for.
+    fn found(
+        known: &AccountRecord,
+        record: &AccountRecord,
+        history: impl Fn(u32) -> History,
+    ) -> Vec<Difference> {
+        let mut proving = prove(value(record), Some(&valid(known))).unwrap();
+        loop {
+            proving = match proving {
+                Proving::Done(account) => return differences(known, &account),
+                Proving::NeedsVersion(pending) => {
+                    let wanted = pending.wanted();
+                    pending.supply(history(wanted)).unwrap()
+                }
+            };
+        }
+    }
+
+    /// What the next version of [`first`] changes, as `make` makes it.
+    fn after_first(make: impl FnOnce(Draft<'_>) -> AccountRecord) -> Vec<Difference> {
+        let (first, before) = (first(), valid(&first()));
+        let next = make(Draft::after(ORIGIN, LABEL, &before, 1));
+        found(&first, &next, |wanted| panic!("wants version {wanted}"))
+    }
+
+    #[test]
+    fn what_belongs_to_an_account() {
+        let by = Author::Identity;
+        let sign = |draft: Draft<'_>| draft.sign(&key(1)).unwrap();
+        let linked = Difference::DeviceLinked { device: 3, added: ADDED, by };
+        let removed = Difference::DeviceRemoved { device: 1, by };
+        assert_eq!(after_first(|draft| sign(draft.add_device(device(3)))), [linked]);
+        assert_eq!(after_first(|draft| sign(draft.remove_device(1))), [removed]);
+        assert_eq!(
+            after_first(|draft| sign(draft.remove_device(1).add_device(device(3)))),
+            [linked, removed]
+        );
+        let changed = Difference::DeviceChanged { device: 2, by };
+        assert_eq!(after_first(|draft| sign(draft.set_suites(2, &[Suite::X3DH, Suite::PQXDH]))), [changed]);
+        let other = key(8).verifying_key();
+        assert_eq!(
+            after_first(|draft| sign(draft.set_recovery(Some(other)))),
+            [Difference::RecoveryReplaced]
+        );
+        assert_eq!(after_first(|draft| sign(draft.set_recovery(None))), [Difference::RecoveryDropped]);
+        assert_eq!(after_first(|draft| sign(draft.set_lockdown(true))), [Difference::LockdownOn]);
+        assert_eq!(after_first(sign), [Difference::Renewed { version: 1 }]);
+        let same = found(&first(), &first(), |wanted| panic!("wants version {wanted}"));
+        assert_eq!(same, []);
+    }
+
+    #[test]
+    fn what_is_taken_back() {
+        let (first, before) = (first(), valid(&first()));
+        let draft = Draft::after(ORIGIN, LABEL, &before, 1).set_recovery(None).set_lockdown(true);
+        let second = draft.sign(&key(1)).unwrap();
+        let before = valid(&second);
+        let draft = Draft::after(ORIGIN, LABEL, &before, 2).set_lockdown(false);
+        let third = draft.set_recovery(Some(key(9).verifying_key())).sign(&key(1)).unwrap();
+        let nothing = |wanted| panic!("wants version {wanted}");
+        assert_eq!(found(&second, &third, nothing), [Difference::RecoveryNamed, Difference::LockdownOff]);
+        // Who saw only the ends sees what is different between them.
+        assert_eq!(found(&first, &third, nothing), [Difference::RecoveryReplaced]);
+    }
+
+    #[test]
+    fn who_replaced_an_identity() {
+        let by = Author::Identity;
+        let rotated = |draft: Draft<'_>| draft.sign_rotation(&key(1), &key(2)).unwrap();
+        let differences = after_first(rotated);
+        assert_eq!(differences[0], Difference::IdentityReplaced { version: 1, by });
+        assert!(differences[1..].iter().all(|difference| !difference.is_of_identity()), "{differences:?}");
+        let by = Author::Recovery;
+        let linked = Difference::DeviceLinked { device: 3, added: ADDED, by };
+        let differences =
+            after_first(|draft| draft.add_device(device(3)).sign_recovery(&key(7), &key(2)).unwrap());
+        assert_eq!(differences[0], Difference::IdentityReplaced { version: 1, by });
+        assert!(differences.contains(&linked), "{differences:?}");
+        // Whatever else a reset brings is another account's.
+        let reset = |draft: Draft<'_>| draft.add_device(device(3)).sign_reset(&key(2)).unwrap();
+        assert_eq!(after_first(reset), [Difference::Reset { version: 1 }]);
+    }
+
+    #[test]
+    fn what_a_missing_history_is() {
+        let (first, before) = (first(), valid(&first()));
+        let reset = Draft::after(ORIGIN, LABEL, &before, 1).sign_reset(&key(2)).unwrap();
+        let before = valid(&reset);
+        let last = Draft::after(ORIGIN, LABEL, &before, 2).sign(&key(2)).unwrap();
+        let missing = |expired| Difference::HistoryMissing { version: 1, expired };
+        let reset_at = Difference::Reset { version: 1 };
+        assert_eq!(found(&first, &last, |_| History::Value(value(&reset))), [reset_at]);
+        for (history, expired) in
+            [(History::Erased, false), (History::Withheld, false), (History::Expired, true)]
+        {
+            let history = std::cell::Cell::new(Some(history));
+            let differences = found(&first, &last, |_| history.take().unwrap());
+            assert_eq!(differences, [reset_at, missing(expired)]);
+        }
+    }
+
+    #[test]
+    fn versions_between_that_nobody_signed_are_counted() {
+        let (first, before) = (first(), valid(&first()));
+        let third = Draft::after(ORIGIN, LABEL, &before, 3).sign(&key(1)).unwrap();
+        let nothing = |wanted| panic!("wants version {wanted}");
+        assert_eq!(found(&first, &third, nothing), [Difference::InvalidVersions { count: 2 }]);
+        // Not those that a person knew of before.
+        let before = valid(&third);
+        let fourth = Draft::after(ORIGIN, LABEL, &before, 4).set_lockdown(true).sign(&key(1)).unwrap();
+        assert_eq!(found(&third, &fourth, nothing), [Difference::LockdownOn]);
+        assert_eq!(found(&first, &fourth, nothing), [Difference::LockdownOn]);
+    }
+}

@@ -74,4 +74,22 @@ pub struct Contact {
     pub record: Vec<u8>,
     /// When it was proven last, milliseconds since the Unix epoch.
     pub last_seen: u64,
+    /// Whether the person does not want it watched. Homes of old do not say, which means no.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unwatched: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contacts_of_old_are_watched() {
+        let old = r#"{"first_identity_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","first_seen":1,"version":2,"record":"AQ==","last_seen":3}"#;
+        let contact: Contact = serde_json::from_str(old).unwrap();
+        assert!(!contact.unwatched);
+        assert_eq!(serde_json::to_string(&contact).unwrap(), old);
+        let unwatched = serde_json::to_string(&Contact { unwatched: true, ..contact }).unwrap();
+        assert!(serde_json::from_str::<Contact>(&unwatched).unwrap().unwatched);
+    }
 }

@@ -175,6 +175,15 @@ pub fn erased(name: &str, version: u32, noticed: UnixMillis, now: UnixMillis) ->
     )
 }
 
+/// Nobody has looked for longer than the log keeps what would have to be looked at.
+#[must_use]
+pub fn unwatched(name: &str) -> String {
+    format!(
+        "{name} was not looked at for longer than the log keeps its entries: what happened to it in between can no longer \
+         be checked. From now on it is watched again"
+    )
+}
+
 /// What was checked, when there is nothing else to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checked {

@@ -474,3 +474,34 @@ fn homes_of_old_are_taken_over() {
     bob.done(&["monitor"]);
     assert_eq!(state(&bob).label(BOB).unwrap().owner.as_ref().unwrap().greatest_version(), Some(0));
 }
+
+#[test]
+fn whom_a_person_does_not_want_watched_is_not_looked_up() {
+    let server = Server::start();
+    publish(&server, &genesis());
+    let alice = Person::new(&server);
+    assert_eq!(alice.json(&["contacts", "--ignore", "bob"]).1["reason"], "not_met");
+    alice.done(&["lookup", "bob"]);
+    assert_eq!(alice.done(&["contacts"])["contacts"][0]["watched"], true);
+    assert!(alice.run(&["contacts", "--ignore", "bob"]).stdout.contains("NOT WATCHED"));
+    publish(&server, &linked());
+    assert_eq!(alice.done(&["monitor"])["contacts"], 0);
+    // A look-up says what it always said, and changes nothing about that.
+    assert_eq!(alice.done(&["lookup", "bob"])["devices_added"], json!([2]));
+    assert_eq!(alice.done(&["monitor"])["contacts"], 0);
+    alice.done(&["contacts", "--watch", "bob"]);
+    assert_eq!(alice.done(&["monitor"])["contacts"], 1);
+}
+
+/// A log whose entries never expire says that something has.
+#[test]
+fn an_expiry_that_cannot_be_is_withheld() {
+    let server = Server::start();
+    let bob = Person::new(&server);
+    registered(&server, &bob);
+    server.lie(|_, request| {
+        (request.path == "/v1/owner-monitor").then(|| Response::problem(Problem::ExpiredVersion))
+    });
+    let (verdict, round) = bob.json(&["monitor"]);
+    assert_eq!((verdict, events(&round)), (Verdict::Withheld, named(&[("never_expires", "bob")])));
+}

@@ -12,15 +12,26 @@ use crate::{
     http::printable,
     proven::{Difference, Identity, differences},
     verdict::Verdict,
-    watching::words::Account,
+    watching::words::{self, Account},
 };
 
 /// Checks that what was shown of a label is still there.
 ///
 /// # Errors
 /// The verdicts of a look-up; [`Verdict::Withheld`] if the log declines.
-pub(super) async fn monitor(context: &mut Context, label: &[u8]) -> Result<(), Failure> {
-    let verified = context.perform(&ContactMonitor { label }).await.map_err(monitoring_declined)?;
+pub(super) async fn monitor(context: &mut Context, label: &[u8], round: &mut Round) -> Result<(), Failure> {
+    let verified = match context.perform(&ContactMonitor { label }).await.map_err(monitoring_declined) {
+        Ok(verified) => verified,
+        Err(failure) if failure.reason == "expired_version" => {
+            // What nobody can be shown any more, nobody can miss.
+            context.forget_monitored(label)?;
+            let name = String::from_utf8_lossy(label);
+            let text = words::unwatched(&printable(name.clone().into_owned()));
+            round.events.push(Event::new("unwatched", Verdict::Updated, &name, text).passing());
+            return Ok(());
+        }
+        Err(failure) => return Err(failure),
+    };
     context.retain(verified.update)
 }
 

@@ -80,11 +80,12 @@ async fn look(context: &mut Context, round: &mut Round) -> Result<(), Failure> {
         .map(|(label, _)| label.clone())
         .collect();
     for label in monitored {
-        let looked = contact::monitor(context, &label).await;
+        let looked = contact::monitor(context, &label, round).await;
         round.take(&String::from_utf8_lossy(&label), looked)?;
     }
+    let watched = context.contacts.by_label.iter().filter(|(_, contact)| !contact.unwatched);
     let contacts: Vec<String> =
-        context.contacts.by_label.keys().filter(|label| !is_own(label.as_bytes())).cloned().collect();
+        watched.map(|(label, _)| label).filter(|label| !is_own(label.as_bytes())).cloned().collect();
     for label in contacts {
         let looked = contact::look(context, &label, round).await;
         round.take(&label, looked)?;

@@ -33,8 +33,16 @@ pub(super) async fn look(
 ) -> Result<(), Failure> {
     let name = account.label.as_bytes();
     own(context, account, published).await?;
-    // If this fails, the newest version may tell why.
-    let monitored = context.monitor_owned(name).await;
+    let mut monitored = context.monitor_owned(name).await;
+    if monitored.as_ref().is_err_and(|failure| failure.reason == "expired_version") {
+        // Nobody has looked for so long that the log no longer keeps where this home left off.
+        context.forget_monitored(name)?;
+        let start = context.begin_to_own(name).await?.start;
+        context.own_from(name, start).await?;
+        round.events.push(unwatched(&account.label));
+        monitored = context.monitor_owned(name).await;
+    }
+    // If this failed, the newest version may tell why.
     let is_cut_short = matches!(monitored, Ok(Monitored::Partly));
     round.take(&account.label, monitored.map(|_| ()))?;
     let newest = match context.search(name, None).await {
@@ -65,6 +73,11 @@ pub(super) async fn look(
         return Err(Failure::new(Verdict::Withheld, "monitoring_incomplete", message));
     }
     look_for_erasures(context, account, published, round).await
+}
+
+fn unwatched(label: &str) -> Event {
+    let text = words::unwatched(&printable(label.to_owned()));
+    Event::new("unwatched", Verdict::Updated, label, text).passing()
 }
 
 /// Makes sure that the label is owned up to what was published here: homes of old may have begun otherwise, or not at all.

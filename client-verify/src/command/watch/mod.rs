@@ -10,12 +10,14 @@ mod speak;
 use std::{collections::BTreeSet, io::Write, time::Duration};
 
 use ending::Ending;
+use keyglass_tlog::time::UnixMillis;
 use serde_json::json;
 use speak::Voice;
 
 use super::{
     args::{Common, WatchOptions},
     context::{Context, now},
+    marked,
     monitor::{self, Event, Round},
     open,
     outcome::{Failure, Outcome},
@@ -26,12 +28,16 @@ use crate::{
     watching::{Looked, Schedule},
 };
 
+/// The longest that is slept at once. A machine that was suspended does not count the time by which others go on, so that
+/// the clock is looked at again.
+const SLICE: Duration = Duration::from_secs(30);
+
 /// What the end of a round leaves to the next.
-struct Left {
-    /// When the next round is due.
-    wait: Duration,
-    /// Whether there must not be a next.
-    over: Option<Failure>,
+enum Left {
+    /// When it is due.
+    Next(UnixMillis),
+    /// Why there must not be one.
+    Over(Failure),
 }
 
 /// Runs the command.
@@ -49,27 +55,39 @@ pub async fn run(
     let context = open(common, stderr).await?;
     let schedule = schedule(options, &context);
     let _lock = context.home.lock_watch()?;
-    let planned = context.home.watch()?.next_round;
-    let mut wait = Duration::from_millis(schedule.wait(now(), planned.map(keyglass_tlog::time::UnixMillis)));
+    let mut next = context.home.watch()?.next_round.map(UnixMillis);
+    let mut outcome = marked(&context, Outcome::new(Verdict::Verified));
     drop(context);
     let mut rounds = 0_u64;
     while options.rounds.is_none_or(|limit| rounds < limit) {
-        if ending.comes_within(wait).await {
+        if ends_before(&mut ending, schedule, next).await {
             break;
         }
         let left = tokio::select! {
             left = one_round(common, schedule, &mut voice) => left?,
             () = ending.comes() => break,
         };
-        if let Some(failure) = left.over {
-            return Err(failure);
-        }
-        wait = left.wait;
+        next = match left {
+            Left::Next(next) => Some(next),
+            Left::Over(failure) => return Err(failure),
+        };
         rounds = rounds.saturating_add(1);
     }
-    let mut outcome = Outcome::new(Verdict::Verified);
     outcome.field("rounds", rounds);
     Ok(outcome)
+}
+
+/// Waits until the next round is due, or for the end; says whether it is the end.
+async fn ends_before(ending: &mut Ending, schedule: Schedule, next: Option<UnixMillis>) -> bool {
+    loop {
+        let wait = Duration::from_millis(schedule.wait(now(), next));
+        if ending.comes_within(wait.min(SLICE)).await {
+            return true;
+        }
+        if wait <= SLICE {
+            return false;
+        }
+    }
 }
 
 fn schedule(options: &WatchOptions, context: &Context) -> Schedule {
@@ -84,10 +102,10 @@ async fn one_round(common: &Common, schedule: Schedule, voice: &mut Voice<'_>) -
         Err(failure) if failure.reason == "home_in_use" => {
             // Another command takes long; it will not be there for ever.
             let next = schedule.next(now(), Looked::Unanswered { in_a_row: 1 }, random_number()?);
-            return Ok(Left { wait: until(next.0), over: None });
+            return Ok(Left::Next(next));
         }
         Err(failure) if failure.verdict == Verdict::Misbehaving => {
-            return Ok(Left { wait: Duration::ZERO, over: Some(failure) });
+            return Ok(Left::Over(failure));
         }
         Err(failure) => return Err(failure),
     };
@@ -108,7 +126,7 @@ async fn one_round(common: &Common, schedule: Schedule, voice: &mut Voice<'_>) -
         Looked::Unanswered { in_a_row } => in_a_row,
     };
     round.settle(&mut context)?;
-    Ok(Left { wait: until(next.0), over })
+    Ok(over.map_or(Left::Next(next), Left::Over))
 }
 
 /// What is different from the round before.
@@ -143,11 +161,6 @@ fn convicted(event: &Event) -> Failure {
 
 fn random_number() -> Result<u64, Failure> {
     Ok(u64::from_be_bytes(random::bytes()?))
-}
-
-/// The time until a moment.
-fn until(moment: u64) -> Duration {
-    Duration::from_millis(moment.saturating_sub(now().0))
 }
 
 /// A line of JSON.
