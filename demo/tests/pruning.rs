@@ -183,9 +183,13 @@ async fn what_expires_is_deleted_through_kills_and_look_ups_go_on() {
     for (label, version) in [("quiet", greatest + 1), ("nobody", 0)] {
         assert_eq!(log.erase(label, version).await.0, 7, "{label} {version}");
     }
+    // Its version before has expired: nothing shows whose the label is, and anybody could have made a next record.
     quiet.advance();
-    log.publish(&quiet).await;
-    log.finds(&mut old_friend, &quiet).await;
+    let answer = log.until_answered(Call::operation("/v1/update", quiet.update())).await;
+    assert_eq!(answer.problem(), Some(Problem::ErasedVersion), "{}", answer.text());
+    busy.advance();
+    log.publish(&busy).await;
+    log.finds(&mut old_friend, &busy).await;
 
     let data = log.data();
     let Log { server, directory, .. } = log;
