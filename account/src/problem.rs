@@ -93,6 +93,8 @@ problems! {
     UpdatePending = "update-pending", 503, "A version of this label is not published yet: ask again";
     /// The log has not published any head.
     NotPublished = "not-published", 503, "The log has not published a head yet";
+    /// The auditor's last head is too old for users to accept.
+    AuditorBehind = "auditor-behind", 503, "The log's auditor has not signed a head that is recent enough";
     /// The operation is not one of this log's mode or suite.
     UnsupportedOperation = "unsupported-operation", 400, "This log does not support the operation";
 

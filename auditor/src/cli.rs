@@ -8,8 +8,8 @@ use thiserror::Error;
 
 /// An auditor of a key-transparency log.
 ///
-/// It replays every entry of the log, compares the log with what its witnesses show, and keeps evidence if it ever signs
-/// two histories. Options may stand before or after the command.
+/// It replays every entry of the log and every change that the entries made, compares the log with what its witnesses show,
+/// and keeps evidence if it ever signs two histories. Options may stand before or after the command.
 #[derive(Debug, Parser)]
 #[command(name = "keyglass-auditor", version, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -41,9 +41,11 @@ Exit codes of `follow --once`, each with the verdict of the same name in --json:
   11  stale         the newest entry is older than the configuration's max_behind
   13  unwitnessed   the head lacks cosignatures that the policy asks for
   14  catching_up   entries remain to be replayed (see --patience)
+  15  unaudited     the log does not hand out how the prefix tree changed
   22  invalid       what the log serves breaks its own rules
   23  unreconciled  signed heads do not fit together, and there is no evidence (yet)
   24  misbehaving   the log signed two histories: evidence is in DIR/evidence, and in the report
+  29  bad_update    a change of the prefix tree does not verify: the update is in DIR/refused
 The gravest finding decides. `misbehaving` stays until the operator moves the evidence away.
 
 Example:
@@ -65,7 +67,8 @@ pub enum Command {
     Vkey,
     /// Follow a log, once or until SIGTERM
     ///
-    /// Needs --data, --url, --policy and --configuration. With --listen the first line on stdout is a JSON object with
+    /// Needs --data, --url, --configuration and, for a log of suite 0xF001, --policy. If the configuration names this
+    /// directory's key as the log's auditor, it signs heads, which the log fetches from --listen. With --listen the first line on stdout is a JSON object with
     /// the URL that is served (`listening`). The log goes to stderr, filtered by RUST_LOG.
     Follow,
 }
@@ -95,7 +98,7 @@ struct FollowOptions {
     #[arg(long, global = true, conflicts_with = "listen")]
     once: bool,
 
-    /// follow: serve /v1/report, /v1/evidence, /v1/heads, /healthz, /readyz and /metrics here; port 0 takes a free one
+    /// follow: serve /v1/report, /v1/evidence, /v1/heads, /v1/auditor-head, /healthz, /readyz and /metrics here; port 0 takes a free one
     #[arg(long, global = true, value_name = "ADDR")]
     listen: Option<SocketAddr>,
 
@@ -107,10 +110,14 @@ struct FollowOptions {
     #[arg(long, global = true, value_name = "MS", default_value = "10000", value_parser = milliseconds)]
     timeout: Duration,
 
-    /// follow: milliseconds that one round may replay entries before it compares; the next one goes on [default: 60000,
+    /// follow: milliseconds that one round may replay entries and updates before it compares; the next one goes on [default: 60000,
     /// with --once 3600000]
     #[arg(long, global = true, value_name = "MS", value_parser = milliseconds)]
     patience: Option<Duration>,
+
+    /// follow: the most leaves that one entry may add and remove; an update of more is refused, and bounded before it is read
+    #[arg(long, global = true, value_name = "N", default_value = "200000")]
+    max_update_leaves: u32,
 
     /// follow: requests a second that each address may make to --listen; more are answered 429
     #[arg(long, global = true, value_name = "N", default_value = "1000")]
@@ -134,8 +141,8 @@ pub struct Follow {
     pub data: PathBuf,
     /// The log's URL prefix.
     pub url: String,
-    /// The policy file.
-    pub policy: PathBuf,
+    /// The policy file; a log of suite 0x0002 needs none.
+    pub policy: Option<PathBuf>,
     /// The Configuration's file.
     pub configuration: PathBuf,
     /// Whether one round is enough.
@@ -148,6 +155,8 @@ pub struct Follow {
     pub timeout: Duration,
     /// For replaying in one round.
     pub patience: Duration,
+    /// The most leaves in an update.
+    pub max_update_leaves: usize,
     /// Requests per second and address.
     pub rate_limit: NonZeroU32,
 }
@@ -179,13 +188,14 @@ impl Cli {
         Ok(Follow {
             data: self.data()?,
             url: need("follow", "--url", options.url.as_ref())?,
-            policy: need("follow", "--policy", options.policy.as_ref())?,
+            policy: options.policy.clone(),
             configuration: need("follow", "--configuration", options.configuration.as_ref())?,
             once: options.once,
             listen: options.listen,
             interval: options.interval,
             timeout: options.timeout,
             patience: options.patience.unwrap_or(patience),
+            max_update_leaves: usize::try_from(options.max_update_leaves).unwrap_or(usize::MAX),
             rate_limit: options.rate_limit,
         })
     }

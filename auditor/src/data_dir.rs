@@ -3,8 +3,9 @@
 //! ```text
 //! auditor         the format of this directory; written last when it is made
 //! auditor.key     the auditor's cosigning key, mode 0600
-//! auditor.redb    what was replayed of the log, and the heads it was compared with
+//! auditor.redb    what was replayed of the log, the heads it was compared with, and the head that was signed last
 //! evidence/       one file for each contradiction found, named *.evidence
+//! refused/        updates that did not verify, as they were sent, named *.update; made when there is one
 //! ```
 //!
 //! A directory belongs to one log, the first that it followed. Nothing is repaired silently: what is damaged or of
@@ -35,6 +36,8 @@ const KEY: &str = "auditor.key";
 pub const STATE: &str = "auditor.redb";
 /// The directory of evidence within the directory.
 pub const EVIDENCE: &str = "evidence";
+/// The directory of refused updates within the directory.
+pub const REFUSED: &str = "refused";
 /// No marker or key file is longer.
 const MAX_FILE: u64 = 4096;
 

@@ -4,6 +4,7 @@ use keyglass_tlog::{rfc6962::ProofError, witnessed::JudgeError};
 use thiserror::Error;
 
 use crate::{
+    audited::Fault,
     chunk::ChunkError,
     fetch::{FetchError, Meaning, NodesError},
     head::HeadError,
@@ -32,6 +33,55 @@ pub enum Finding {
         verified: u64,
         /// How many there are.
         size: u64,
+    },
+    /// There was not enough time to verify all changes.
+    #[error("the changes of {verified} entries are verified so far{}", .size.map_or(String::new(), |size| format!(", of {size}")))]
+    Auditing {
+        /// Of how many they are.
+        verified: u64,
+        /// How many entries there are, where that is known.
+        size: Option<u64>,
+    },
+    /// The log does not say what an entry changed.
+    #[error("the log does not hand out the update of entry {position}: {error}")]
+    UpdatesWithheld {
+        /// The entry.
+        position: u64,
+        /// How it refused.
+        error: FetchError,
+    },
+    /// The log hands out no update for an entry that it has.
+    #[error("the log's updates end before entry {position}, although its tree has {size} entries")]
+    UpdatesEnd {
+        /// The first entry without an update.
+        position: u64,
+        /// The size of the tree.
+        size: u64,
+    },
+    /// The log does not know any more what an entry changed.
+    #[error("the log has pruned the update of entry {position}, from which this auditor has to go on")]
+    UpdatesPruned {
+        /// The entry.
+        position: u64,
+    },
+    /// The log has deleted entries that have expired, before this auditor could replay them.
+    #[error("the log has pruned {resource}, from which this auditor has to go on")]
+    Pruned {
+        /// What it was asked for.
+        resource: String,
+    },
+    /// An update does not verify. Nothing beyond it is signed.
+    #[error(
+        "the update of entry {position} is refused: {fault}{}",
+        .kept.as_ref().map_or(String::new(), |path| format!(" (kept in {path})"))
+    )]
+    BadUpdate {
+        /// The entry.
+        position: u64,
+        /// What is wrong with it.
+        fault: Box<Fault>,
+        /// The file with its bytes.
+        kept: Option<String>,
     },
     /// The newest entry is old.
     #[error("the newest entry is {age_ms} ms old; the configuration allows {max_behind_ms} ms")]
@@ -148,7 +198,12 @@ impl Finding {
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::LogUnreachable { .. } | Self::WitnessesUnreachable => Verdict::Unreachable,
-            Self::CatchingUp { .. } => Verdict::CatchingUp,
+            Self::CatchingUp { .. } | Self::Auditing { .. } => Verdict::CatchingUp,
+            Self::UpdatesWithheld { .. }
+            | Self::UpdatesEnd { .. }
+            | Self::UpdatesPruned { .. }
+            | Self::Pruned { .. } => Verdict::Unaudited,
+            Self::BadUpdate { .. } => Verdict::BadUpdate,
             Self::Stale { .. } | Self::Empty => Verdict::Stale,
             Self::Unwitnessed { .. } => Verdict::Unwitnessed,
             Self::AheadOfClock { .. }
@@ -174,6 +229,12 @@ impl Finding {
             Self::LogUnreachable { .. } => "log_unreachable",
             Self::WitnessesUnreachable => "witnesses_unreachable",
             Self::CatchingUp { .. } => "catching_up",
+            Self::Auditing { .. } => "auditing",
+            Self::UpdatesWithheld { .. } => "updates_withheld",
+            Self::UpdatesEnd { .. } => "updates_end",
+            Self::UpdatesPruned { .. } => "updates_pruned",
+            Self::Pruned { .. } => "pruned",
+            Self::BadUpdate { fault, .. } => fault.kind(),
             Self::Stale { .. } => "stale",
             Self::Empty => "empty",
             Self::AheadOfClock { .. } => "ahead_of_clock",
@@ -202,6 +263,18 @@ impl Finding {
         }
     }
 
+    /// What a failure to get the updates from entry `position` on means.
+    #[must_use]
+    pub fn of_updates(error: FetchError, position: u64) -> Self {
+        let resource = format!("v1/audit/updates?from={position}");
+        match error.meaning() {
+            _ if error == FetchError::Status(410) => Self::UpdatesPruned { position },
+            Meaning::Unreachable => Self::LogUnreachable { resource, error },
+            Meaning::Withheld => Self::UpdatesWithheld { position, error },
+            Meaning::Garbage => Self::Garbage { resource, error },
+        }
+    }
+
     /// What a failure to get what the head of `size` entries commits to means.
     #[must_use]
     pub fn of_tile(error: NodesError, size: u64) -> Self {
@@ -211,6 +284,7 @@ impl Finding {
             NodesError::Fetch { tile, error } => {
                 let resource = tile.to_string();
                 match error.meaning() {
+                    _ if error == FetchError::Status(410) => Self::Pruned { resource },
                     Meaning::Unreachable => Self::LogUnreachable { resource, error },
                     Meaning::Withheld => Self::Withheld { resource, size, error },
                     Meaning::Garbage => Self::Garbage { resource, error },

@@ -1,8 +1,9 @@
 //! An auditor of a Keyglass log: it replays every entry, compares what the log and its witnesses show, and keeps
 //! evidence of whatever contradicts itself.
 //!
-//! What concludes is pure ([`relate`], [`replay`], [`chunk`], [`report`]); [`records`] remembers, [`fetch`] asks
-//! others, [`follow`] puts them together into a round, and [`http`] lets others ask and report.
+//! What concludes is pure ([`relate`], [`replay`] and [`chunk`] of the log's entries, [`updates`] and [`audited`] of what they
+//! changed, [`signing`], [`report`]); [`records`] remembers, [`fetch`] asks others, [`follow`] puts them together into a
+//! round, and [`http`] lets others ask and report.
 #![cfg_attr(
     test,
     allow(
@@ -14,6 +15,7 @@
     )
 )]
 
+pub mod audited;
 pub mod chunk;
 pub mod cli;
 pub mod clock;
@@ -24,10 +26,13 @@ pub mod follow;
 pub mod head;
 pub mod http;
 pub mod records;
+pub mod refused;
 pub mod relate;
 pub mod replay;
 pub mod report;
 pub mod run;
+pub mod signing;
 pub mod trust;
+pub mod updates;
 pub mod verdict;
 mod words;

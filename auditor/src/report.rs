@@ -1,5 +1,7 @@
 //! The report of a round: facts in, verdict out. Pure.
 
+use std::path::PathBuf;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use keyglass_tlog::{policy::Name, time::UnixMillis};
 use serde::Serialize;
@@ -41,12 +43,50 @@ pub struct Report {
     pub shown: Option<ShownReport>,
     /// Every witness of the policy, in its order.
     pub witnesses: Vec<WitnessReport>,
+    /// The replay of what the entries changed in the prefix tree.
+    pub audit: AuditReport,
     /// What is not as it should be, gravest first.
     pub findings: Vec<FindingReport>,
     /// The paths of all evidence, also of earlier rounds.
     pub evidence: Vec<String>,
     /// What that evidence proves, in the same order.
     pub convictions: Vec<ConvictionReport>,
+}
+
+/// The replay of what the entries changed in the prefix tree, and the head that this auditor signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuditReport {
+    /// The entries whose updates were verified, ever; those before the start count as verified.
+    pub tree_size: u64,
+    /// The updates that this round verified.
+    pub updates_replayed: u64,
+    /// Whether this auditor is the one that the log's configuration names, and so signs heads.
+    pub signs: bool,
+    /// The head that it signed last.
+    pub head: Option<SignedReport>,
+    /// Why no newer head was signed.
+    pub not_signed: Option<String>,
+    /// The paths of all updates that were refused, also in earlier rounds.
+    pub refused: Vec<String>,
+}
+
+/// A head that this auditor signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SignedReport {
+    /// Its number of entries.
+    pub tree_size: u64,
+    /// Its timestamp, in milliseconds since the Unix epoch.
+    pub timestamp_ms: u64,
+}
+
+impl AuditReport {
+    /// The report of a replay that stands there, before anything was signed.
+    #[must_use]
+    pub fn new(position: &Position, updates_replayed: u64, refused: &[PathBuf]) -> Self {
+        let refused = refused.iter().map(|path| path.display().to_string()).collect();
+        let tree_size = position.size;
+        Self { tree_size, updates_replayed, signs: false, head: None, not_signed: None, refused }
+    }
 }
 
 /// A head that the log showed.
@@ -160,10 +200,12 @@ pub struct Facts<'a> {
     pub took_ms: u64,
     /// What was replayed.
     pub position: Position,
+    /// Whether that is all that the log shows, so that its age is that of the log.
+    pub current: bool,
     /// How much of it in this round.
     pub entries_replayed: u64,
     /// What the log showed.
-    pub shown: Option<(&'a SignedHead, ShownReport)>,
+    pub shown: Option<ShownReport>,
     /// What was found about it.
     pub findings: Vec<Finding>,
     /// What the witnesses showed.
@@ -174,15 +216,15 @@ pub struct Facts<'a> {
     pub open: Vec<Known>,
     /// All evidence.
     pub convictions: Vec<ConvictionReport>,
+    /// The replay of updates.
+    pub audit: AuditReport,
 }
 
 /// Concludes.
 #[must_use]
 pub fn conclude(facts: Facts<'_>) -> Report {
-    let Facts { trust, now, position, mut findings, .. } = facts;
+    let Facts { trust, now, position, current, mut findings, .. } = facts;
     let age = position.last.map(|last| now.saturating_since(last));
-    // The age is that of the head only if the head is what was replayed.
-    let current = facts.shown.as_ref().is_some_and(|(head, _)| head.size() == position.size);
     let freshness = if current { freshness(trust, now, position.last) } else { None };
     let stale = freshness.as_ref().is_some_and(|finding| finding.verdict() == Verdict::Stale);
     findings.extend(freshness);
@@ -214,8 +256,9 @@ pub fn conclude(facts: Facts<'_>) -> Report {
         root: STANDARD.encode(position.root),
         head_age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
         entries_replayed: facts.entries_replayed,
-        shown: facts.shown.map(|(_, report)| report),
+        shown: facts.shown,
         witnesses: facts.witnesses,
+        audit: facts.audit,
         findings: findings.iter().map(finding_report).collect(),
         evidence: facts.convictions.iter().map(|conviction| conviction.path.clone()).collect(),
         convictions: facts.convictions,

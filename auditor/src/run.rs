@@ -23,11 +23,13 @@ use crate::{
     clock::{Clock, SystemClock},
     data_dir::{self, DataError},
     fetch::{AddressError, Http, LogSource, WitnessSource},
-    follow::{AuditError, Follower, SharedRecords},
+    follow::{AuditError, Auditing, Follower, SharedRecords},
     http::{Metrics, Service},
     records::{Records, RecordsError},
     report::Report,
+    signing::Signer,
     trust::{Trust, TrustError},
+    updates::Limits,
     verdict::Verdict,
 };
 
@@ -140,8 +142,11 @@ fn print_vkey(key: &Cosigner, json: bool) {
 pub async fn follow(cli: &Cli) -> Result<Verdict, RunError> {
     let (options, json) = (cli.follow()?, cli.json);
     let configuration = read(&options.configuration)?;
-    let trust = Arc::new(Trust::new(&configuration, &read(&options.policy)?)?);
-    if !trust.asks_for_witnesses() {
+    let policy = options.policy.as_deref().map(read).transpose()?;
+    let trust = Arc::new(Trust::new(&configuration, policy.as_deref())?);
+    if !trust.has_checkpoints() {
+        tracing::warn!("a log of suite 0x0002 has no witnesses: only its updates are replayed");
+    } else if !trust.asks_for_witnesses() {
         tracing::warn!("the policy says `quorum none`: the log's heads are worth its own word alone");
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -155,14 +160,19 @@ pub async fn follow(cli: &Cli) -> Result<Verdict, RunError> {
     let key = data_dir::open(&options.data)?;
     let records = Records::open(&options.data, &key.vkey().to_string(), Arc::clone(&trust))?;
     let records = SharedRecords::new(records);
-    let follower = Follower::new(
-        Arc::clone(&trust),
-        records.clone(),
-        log,
-        witnesses,
-        Arc::clone(&clock),
-        options.patience,
-    );
+    let signer = Signer::new(key, &trust).map(Arc::new);
+    match (&signer, trust.auditing()) {
+        (Some(_), _) => tracing::info!("this is the log's auditor: heads are signed"),
+        (None, Some(_)) => tracing::info!("the log's configuration names another auditor: nothing is signed"),
+        (None, None) => {}
+    }
+    let auditing = Auditing {
+        patience: options.patience,
+        limits: Limits { leaves: options.max_update_leaves },
+        signer: signer.clone(),
+    };
+    let follower =
+        Follower::new(Arc::clone(&trust), records.clone(), log, witnesses, Arc::clone(&clock), auditing);
 
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::System)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::System)?;
@@ -189,7 +199,8 @@ pub async fn follow(cli: &Cli) -> Result<Verdict, RunError> {
 
     let (publish, latest) = watch::channel(None);
     let (metrics, wake) = (Arc::new(Metrics::default()), Arc::new(Notify::new()));
-    let service = Service::new(trust, records, clock, latest, Arc::clone(&metrics), Arc::clone(&wake));
+    let service = Service::new(trust, records, clock, latest, Arc::clone(&metrics), Arc::clone(&wake))
+        .signing(signer.is_some());
     let router = service.router(options.rate_limit).into_make_service_with_connect_info::<SocketAddr>();
     let listener = match options.listen {
         Some(address) => Some(listen(address).await?),

@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
-use keyglass_keytrans::client::{ConfigurationError, Verifier};
+use keyglass_crypto::hash::sha256;
+use keyglass_keytrans::{
+    client::{ConfigurationError, Verifier},
+    config::{AuditingFields, CipherSuite, Configuration, ModeFields},
+};
 use keyglass_tlog::{
-    note::Vkey,
+    Digest,
+    note::{KeyName, PublicKey, Vkey},
     policy::{Policy, Quorum},
     time::UnixMillis,
     witnessed::{Horizon, Judge},
@@ -17,39 +22,87 @@ pub enum TrustError {
     /// One of them is malformed, or they do not belong together.
     #[error(transparent)]
     Configuration(#[from] ConfigurationError),
-    /// The log's heads are not checkpoints.
-    #[error("a log of cipher suite 0x0002 has no checkpoints and no tiles to follow")]
-    NoCheckpoints,
+    /// The log's tree up to there could be taken only from witnessed tiles, which a log of suite 0x0002 does not have.
+    #[error("under suite 0x0002 an audit begins at entry 0; this configuration says {0} (auditor_start_pos)")]
+    Start(u64),
 }
 
 /// A log's key and bounds, and the policy by which its heads are judged.
 #[derive(Debug, Clone)]
 pub struct Trust {
+    configuration: Configuration,
+    suite: CipherSuite,
+    id: Digest,
     vkey: Vkey,
     policy: Policy,
-    max_ahead: Duration,
-    max_behind: Duration,
 }
 
 impl Trust {
-    /// Takes the TLS encoding of a Configuration and a tlog-policy file, validated as a client validates them.
+    /// Takes the TLS encoding of a Configuration and a tlog-policy file, validated as a client validates them. Suite 0x0002
+    /// has no use for a policy: no witness can cosign its heads.
     ///
     /// # Errors
     /// [`TrustError`].
-    pub fn new(configuration: &[u8], policy: &[u8]) -> Result<Self, TrustError> {
-        let verifier = Verifier::new(configuration, Some(policy))?;
-        let (Some(vkey), Some(policy)) = (verifier.log_vkey(), verifier.policy()) else {
-            return Err(TrustError::NoCheckpoints);
+    pub fn new(configuration: &[u8], policy: Option<&[u8]>) -> Result<Self, TrustError> {
+        let verifier = Verifier::new(configuration, policy)?;
+        let id = sha256(&[configuration]);
+        let (vkey, policy) = match (verifier.log_vkey(), verifier.policy()) {
+            (Some(vkey), Some(policy)) => (vkey.clone(), policy.clone()),
+            _ => draft_stand_ins(verifier.configuration(), &id)?,
         };
-        Ok(Self {
-            vkey: vkey.clone(),
-            policy: policy.clone(),
-            max_ahead: Duration::from_millis(verifier.configuration().max_ahead),
-            max_behind: Duration::from_millis(verifier.configuration().max_behind),
-        })
+        let trust = Self {
+            configuration: verifier.configuration().clone(),
+            suite: verifier.suite(),
+            id,
+            vkey,
+            policy,
+        };
+        match (trust.suite, trust.start()) {
+            (CipherSuite::Draft, start @ 1..) => Err(TrustError::Start(start)),
+            _ => Ok(trust),
+        }
     }
 
-    /// The log's identity.
+    /// The log's configuration.
+    #[must_use]
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// Its cipher suite.
+    #[must_use]
+    pub fn suite(&self) -> CipherSuite {
+        self.suite
+    }
+
+    /// Whether the log shows checkpoints and tiles. Under suite 0x0002 it has neither.
+    #[must_use]
+    pub fn has_checkpoints(&self) -> bool {
+        self.suite == CipherSuite::Tlog
+    }
+
+    /// What names the log under either suite: the SHA-256 of its encoded configuration.
+    #[must_use]
+    pub fn id(&self) -> &Digest {
+        &self.id
+    }
+
+    /// What third-party auditing demands, in that mode.
+    #[must_use]
+    pub fn auditing(&self) -> Option<&AuditingFields> {
+        match &self.configuration.mode {
+            ModeFields::ThirdPartyAuditing(fields) => Some(fields),
+            ModeFields::ContactMonitoring | ModeFields::ThirdPartyManagement { .. } => None,
+        }
+    }
+
+    /// The first entry whose update is verified.
+    #[must_use]
+    pub fn start(&self) -> u64 {
+        self.auditing().map_or(0, |fields| fields.auditor_start_pos)
+    }
+
+    /// The log's identity: its origin; under suite 0x0002, which has none, a stand-in.
     #[must_use]
     pub fn origin(&self) -> &str {
         self.vkey.name().as_str()
@@ -76,18 +129,31 @@ impl Trust {
     /// How far the newest entry may be ahead of the clock.
     #[must_use]
     pub fn max_ahead(&self) -> Duration {
-        self.max_ahead
+        Duration::from_millis(self.configuration.max_ahead)
     }
 
     /// How far the newest entry may be behind the clock.
     #[must_use]
     pub fn max_behind(&self) -> Duration {
-        self.max_behind
+        Duration::from_millis(self.configuration.max_behind)
     }
 
     /// The judge of the log's heads at this time.
     #[must_use]
     pub fn judge(&self, now: UnixMillis) -> Judge<'_> {
-        Judge::of_log(&self.policy, [&self.vkey], Horizon::at(now, self.max_ahead))
+        Judge::of_log(&self.policy, [&self.vkey], Horizon::at(now, self.max_ahead()))
     }
+}
+
+/// A name, and a policy that asks for nobody, for a log whose heads are no notes. The log's key signs nothing under that
+/// name: no note of it exists.
+fn draft_stand_ins(configuration: &Configuration, id: &Digest) -> Result<(Vkey, Policy), ConfigurationError> {
+    let key: &[u8; 32] = configuration
+        .signature_public_key
+        .as_slice()
+        .try_into()
+        .map_err(|_| ConfigurationError::KeyLength)?;
+    let key = keyglass_crypto::sign::VerifyingKey::from_bytes(key)?;
+    let name = KeyName::new(&format!("kt:{}", hex::encode(id))).map_err(|_| ConfigurationError::Origin)?;
+    Ok((Vkey::new(name, PublicKey::Ed25519(key)), Policy::parse(b"quorum none\n")?))
 }

@@ -19,8 +19,12 @@ pub enum Verdict {
     Stale,
     /// The log's head lacks the cosignatures that the policy asks for.
     Unwitnessed,
+    /// The log does not hand out what would show how the prefix tree changed.
+    Unaudited,
     /// What the log serves breaks its own rules, and nothing in it is signed that would convince others.
     Invalid,
+    /// A change of the prefix tree does not verify.
+    BadUpdate,
     /// Signed heads do not fit together, and the log does not serve what would show whose fault that is.
     Unreconciled,
     /// The log signed two histories, and there is evidence.
@@ -33,13 +37,15 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, in the order of severity.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Ok,
         Self::Unreachable,
         Self::CatchingUp,
         Self::Stale,
         Self::Unwitnessed,
+        Self::Unaudited,
         Self::Invalid,
+        Self::BadUpdate,
         Self::Unreconciled,
         Self::Misbehaving,
         Self::Usage,
@@ -55,7 +61,9 @@ impl Verdict {
             Self::CatchingUp => "catching_up",
             Self::Stale => "stale",
             Self::Unwitnessed => "unwitnessed",
+            Self::Unaudited => "unaudited",
             Self::Invalid => "invalid",
+            Self::BadUpdate => "bad_update",
             Self::Unreconciled => "unreconciled",
             Self::Misbehaving => "misbehaving",
             Self::Usage => "usage",
@@ -74,9 +82,11 @@ impl Verdict {
             Self::Stale => 11,
             Self::Unwitnessed => 13,
             Self::CatchingUp => 14,
+            Self::Unaudited => 15,
             Self::Invalid => 22,
             Self::Unreconciled => 23,
             Self::Misbehaving => 24,
+            Self::BadUpdate => 29,
         }
     }
 
@@ -93,6 +103,12 @@ impl Verdict {
             Self::CatchingUp => "entries under the log's head remain to be replayed",
             Self::Stale => "the head that the log shows is older than its configuration allows",
             Self::Unwitnessed => "the head that the log shows lacks cosignatures that the policy asks for",
+            Self::Unaudited => {
+                "the log does not hand out what would show how the prefix tree changed, so nobody can vouch for it"
+            }
+            Self::BadUpdate => {
+                "a change of the prefix tree does not verify; this auditor signs nothing beyond it"
+            }
             Self::Invalid => "what the log serves breaks its own rules; nothing in it proves that to others",
             Self::Unreconciled => {
                 "signed heads do not fit together, and the log does not serve what would explain it"

@@ -2,7 +2,7 @@
 
 use core::fmt::Write as _;
 
-use crate::report::{Report, WitnessReport};
+use crate::report::{AuditReport, Report, WitnessReport};
 
 impl Report {
     /// The report in words, in lines of text.
@@ -17,7 +17,11 @@ impl Report {
         line("log", self.origin.clone());
         let age = self.head_age_ms.map_or(String::new(), |ms| format!(", the newest {}", age(ms)));
         line("entries", format!("{} replayed and verified{age}", self.tree_size));
+        line("audit", of_audit(&self.audit));
         match &self.shown {
+            None if self.origin.starts_with("kt:") => {
+                line("shown", "a log of suite 0x0002 shows no head".to_owned())
+            }
             None => line("shown", "nothing that the log signed".to_owned()),
             Some(shown) if shown.cosigners.is_empty() => {
                 line("shown", format!("{} entries, cosigned by nobody", shown.tree_size));
@@ -55,6 +59,16 @@ fn age(ms: u64) -> String {
     }
 }
 
+fn of_audit(audit: &AuditReport) -> String {
+    let signed = match (audit.signs, audit.head) {
+        (false, _) => String::new(),
+        (true, None) => "; none signed".to_owned(),
+        (true, Some(head)) => format!("; signed up to {}", head.tree_size),
+    };
+    let why = audit.not_signed.as_ref().map_or(String::new(), |reason| format!(", no further: {reason}"));
+    format!("the changes of {} entries verified{signed}{why}", audit.tree_size)
+}
+
 fn of_witness(witness: &WitnessReport) -> String {
     // The names of states are those of the JSON form.
     let state = serde_json::to_value(witness.state).ok();
@@ -67,7 +81,10 @@ fn of_witness(witness: &WitnessReport) -> String {
 #[cfg(test)]
 mod tests {
     use crate::{
-        report::{ConvictionReport, FindingReport, Report, ShownReport, WitnessReport, WitnessState},
+        report::{
+            AuditReport, ConvictionReport, FindingReport, Report, ShownReport, SignedReport, WitnessReport,
+            WitnessState,
+        },
         verdict::Verdict,
     };
 
@@ -101,6 +118,14 @@ mod tests {
                 witness("w1", WitnessState::Agrees, Some(12)),
                 witness("w2", WitnessState::NoUrl, None),
             ],
+            audit: AuditReport {
+                tree_size: 11,
+                updates_replayed: 2,
+                signs: true,
+                head: Some(SignedReport { tree_size: 9, timestamp_ms: 5 }),
+                not_signed: Some("the verdict is misbehaving".to_owned()),
+                refused: Vec::new(),
+            },
             findings: vec![FindingReport {
                 kind: "misbehaving",
                 verdict: Verdict::Misbehaving,
@@ -120,6 +145,7 @@ mod tests {
             lines[2..],
             [
                 "entries   12 replayed and verified, the newest 2.3 s old",
+                "audit     the changes of 11 entries verified; signed up to 9, no further: the verdict is misbehaving",
                 "shown     12 entries, cosigned by w1, w3",
                 "witness   w1: agrees at 12 entries",
                 "witness   w2: no url",

@@ -75,7 +75,8 @@ fn last_line(output: &Output) -> Value {
 /// A log whose entries are as old as this machine's clock says.
 fn now(size: u64) -> Vec<Entry> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-    (0..size).map(|i| LogEntry { timestamp: now - 1000 + i, prefix_tree: [i as u8; 32] }.to_bytes()).collect()
+    let prefix_tree = updates::tree_of(0);
+    (0..size).map(|i| LogEntry { timestamp: now - 1000 + i, prefix_tree }.to_bytes()).collect()
 }
 
 #[tokio::test]
@@ -255,4 +256,5 @@ async fn killed_at_any_moment_it_goes_on_where_it_was() {
     grow(60_000);
     let (code, report) = files.once().await;
     assert_eq!((code, &report["tree_size"]), (0, &60_000.into()), "{report}");
+    assert_eq!(report["audit"]["tree_size"], 60_000, "{report}");
 }

@@ -33,7 +33,7 @@ async fn followed() -> World {
 fn refusal(world: &World) -> StoreError {
     match world.records().err().expect("refused") {
         RecordsError::Store(error) => error,
-        RecordsError::Evidence(error) => panic!("{error}"),
+        error => panic!("{error}"),
     }
 }
 
@@ -81,7 +81,7 @@ async fn a_directory_belongs_to_one_log_and_one_auditor() {
         configuration.signature_public_key = log.vkey().to_string().into_bytes();
         let encoded = keyglass_keytrans::wire::Wire::encode(&configuration).unwrap();
         let policy = world.policy.lines().skip(1).map(|line| format!("{line}\n")).collect::<String>();
-        Arc::new(Trust::new(&encoded, policy.as_bytes()).unwrap())
+        Arc::new(Trust::new(&encoded, Some(policy.as_bytes())).unwrap())
     };
     let vkey = data_dir::open(&world.dir()).unwrap().vkey().to_string();
     let refused = Records::open(&world.dir(), &vkey, other).err().unwrap();
@@ -153,7 +153,7 @@ async fn evidence_that_is_damaged_does_not_acquit() {
     let text = fs::read_to_string(&path).unwrap();
     let refusal = || match world.records().err().unwrap() {
         RecordsError::Evidence(error) => error,
-        RecordsError::Store(error) => panic!("{error}"),
+        error => panic!("{error}"),
     };
     fs::write(&path, &text[1..]).unwrap();
     assert!(matches!(refusal(), EvidenceStoreError::Malformed { .. }));

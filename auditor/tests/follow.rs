@@ -202,7 +202,7 @@ async fn a_log_that_never_reaches_a_head_it_signed_is_unreconciled() {
     // The log stays fresh and stays below.
     let fresh = |size: u64, now: u64| {
         let mut entries = honest(size - 1);
-        let last = keyglass_keytrans::wire::LogEntry { timestamp: now, prefix_tree: [9; 32] };
+        let last = keyglass_keytrans::wire::LogEntry { timestamp: now, prefix_tree: updates::tree_of(0) };
         entries.push(last.to_bytes());
         entries
     };
@@ -237,7 +237,8 @@ async fn a_log_that_goes_back_is_unreconciled() {
 async fn quorum_none_is_legal_and_nothing_is_witnessed() {
     let mut world = World::new().await;
     let policy = world.policy.replace("quorum q", "quorum none");
-    let trust = keyglass_auditor::trust::Trust::new(&world.keys.configuration, policy.as_bytes()).unwrap();
+    let policy = Some(policy.as_bytes());
+    let trust = keyglass_auditor::trust::Trust::new(&world.keys.configuration, policy).unwrap();
     world.trust = std::sync::Arc::new(trust);
     world.publish(&honest(9), &[]);
     let report = world.round().await;

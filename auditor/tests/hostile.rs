@@ -116,6 +116,7 @@ async fn lies_in_place_of_entries() {
     for (lie, expected) in [
         (Lie::Status(404), (Verdict::Unreconciled, "withheld")),
         (Lie::Status(403), (Verdict::Unreconciled, "withheld")),
+        (Lie::Status(410), (Verdict::Unaudited, "pruned")),
         (Lie::Status(429), unreachable),
         (Lie::Status(503), unreachable),
         (Lie::Silence, unreachable),

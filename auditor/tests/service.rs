@@ -10,6 +10,13 @@ use keyglass_auditor::{
     clock::Clock,
     http::{MAX_BODY, Metrics, Service},
     report::Report,
+    updates::Form,
+};
+use keyglass_keytrans::{
+    audit::AuditedLog,
+    client::Verifier,
+    config::{CipherSuite, DeploymentMode},
+    wire::{AuditorTreeHead, Context, Wire as _},
 };
 use keyglass_tlog::evidence::Evidence;
 use kit::*;
@@ -38,7 +45,8 @@ impl Served {
             reports,
             Arc::clone(&metrics),
             Arc::new(Notify::new()),
-        );
+        )
+        .signing(world.auditing().signer.is_some());
         let router = service.router(NonZeroU32::new(rate).unwrap());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -199,4 +207,50 @@ async fn who_asks_too_often_is_told_so() {
         }
     }
     assert_eq!(refused, Some((429, "rate-limited".to_owned())));
+}
+
+#[tokio::test]
+async fn the_head_that_was_signed_is_handed_out_for_its_log_only() {
+    for suite in [CipherSuite::Tlog, CipherSuite::Draft] {
+        let world = World::audited(suite, WINDOW, 0).await;
+        let served = Served::start(&world, 1000).await;
+        let path = format!("/v1/auditor-head?log={}", hex::encode(world.trust.id()));
+        let response = served.get(&path).await;
+        assert_eq!(response.headers()["retry-after"], "1");
+        assert_eq!(problem(response).await, (503, "nothing-signed".to_owned()));
+        let history = updates::History::of_additions(9);
+        if suite == CipherSuite::Tlog {
+            world.publish(&history.entries, &ALL);
+        }
+        world.log.put_updates(history.encoded(Form::of(suite)));
+        served.round().await;
+        let response = served.get(&path).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "application/octet-stream");
+        assert_eq!(response.headers()["cache-control"], "no-cache");
+        let body = response.bytes().await.unwrap();
+        let head = AuditorTreeHead::decode(&body, Context::new(DeploymentMode::ThirdPartyAuditing)).unwrap();
+        assert_eq!(head.tree_size, 9);
+        let verifier = Verifier::new(&world.keys.configuration, Some(world.policy.as_bytes())).unwrap();
+        let root = served.auditor.records.store().audit().unwrap().unwrap();
+        let root = AuditedLog::resume(suite.log_hash(), 0, root.size, &root.full_subtrees, &root.frontier);
+        verifier.verify_auditor_signature(&head, root.unwrap().root().unwrap()).unwrap();
+        for (query, expected) in [
+            ("?log=00", (404, "unknown-log")),
+            ("", (400, "malformed-query")),
+            ("?origin=x", (400, "malformed-query")),
+        ] {
+            let (status, kind) = problem(served.get(&format!("/v1/auditor-head{query}")).await).await;
+            assert_eq!((status, kind.as_str()), expected);
+        }
+        let metrics = served.get("/metrics").await.text().await.unwrap();
+        for line in ["keyglass_auditor_audited_entries 9\n", "keyglass_auditor_signed_entries 9\n"] {
+            assert!(metrics.contains(line), "{metrics}");
+        }
+    }
+    // Who is not the log's auditor signs nothing.
+    let world = World::new().await;
+    let served = Served::start(&world, 1000).await;
+    let path = format!("/v1/auditor-head?log={}", hex::encode(world.trust.id()));
+    assert_eq!(problem(served.get(&path).await).await, (404, "not-the-auditor".to_owned()));
 }

@@ -158,8 +158,8 @@ impl Verdict {
                 "No usable answer arrived in time. This says nothing about the log's honesty: try again."
             }
             Self::Stale => {
-                "The newest head that the log shows is too old. Either the log or its witnesses have stopped, \
-                 or somebody is keeping newer heads from you."
+                "The newest head that the log shows is too old. Either the log, its witnesses or its auditor have \
+                 stopped, or somebody is keeping newer heads from you."
             }
             Self::NotFound => {
                 "The log says that it has no such label. A log cannot prove that, so it is only its word."

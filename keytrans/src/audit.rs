@@ -109,6 +109,20 @@ impl AuditedLog {
         self.tree.full_subtrees()
     }
 
+    /// The rightmost distinguished log entry.
+    ///
+    /// An entry stays distinguished whatever follows: what is to its right only grows later, and so do the intervals of the
+    /// entries above it. Leaves that were there by this entry may therefore be removed by any later one, and where they were
+    /// first published need not be known any more.
+    #[must_use]
+    pub fn rightmost_distinguished(&self) -> Option<u64> {
+        let (&rightmost, &timestamp) = self.frontier.last_key_value()?;
+        let tree =
+            Tree { size: self.size(), monitoring_window: self.monitoring_window, maximum_lifetime: None };
+        let mut timestamps = Timestamps { known: &self.frontier, last: (rightmost, timestamp) };
+        tree.rightmost_distinguished(&mut timestamps).ok().flatten()
+    }
+
     /// Verifies the update of the next log entry. `first_published` tells the position of the log entry that put a leaf
     /// there which is in the tree now, under the commitment given.
     ///
@@ -358,6 +372,7 @@ mod tests {
             let tree = Tree { size: round + 1, monitoring_window: 700, maximum_lifetime: None };
             let expected = (0..round).rev().find(|&entry| tree.is_distinguished(&mut view, entry).unwrap());
             assert_eq!(found, expected, "round {round}");
+            assert!(world.audited.rightmost_distinguished() <= found, "distinguished entries stay so");
             world.apply(&world.update(timestamp, &[], &[])).unwrap();
         }
     }

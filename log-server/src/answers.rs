@@ -5,23 +5,20 @@ use std::sync::Arc;
 use keyglass_account::problem::Problem;
 use keyglass_keytrans::{
     algorithms::Violation,
-    config::{CipherSuite, ModeFields},
+    config::ModeFields,
     prover::{self, ProverError, ServedHead},
     wire::{
         AuditorTreeHead, ContactMonitorRequest, DistinguishedRequest, OwnerInitRequest, OwnerMonitorRequest,
         SearchRequest, TreeHead, UpdateRequest, Wire, WireError,
     },
 };
-use keyglass_tlog::{
-    note::{SignatureLine, Vkey, parse_signature_lines},
-    time::UnixSeconds,
-};
 
 use crate::{
+    audit::heads::Behind,
     http::failure::Failure,
     log::Log,
     proofs::{DataError, SnapshotData},
-    store::PublishedHead,
+    store::{PublishedHead, Snapshot, StoreError},
 };
 
 /// A request that is answered without changing anything.
@@ -68,9 +65,12 @@ pub async fn answer<Q: Question>(log: &Arc<Log>, question: Q) -> Result<Vec<u8>,
     if let Some(label) = question.label() {
         keyglass_account::label::check(label).map_err(|error| Failure::new(error.into()).because(error))?;
     }
-    let head = served_head(log, &*log.head()?)?;
-    let proofs = Arc::clone(log.proofs());
-    log.read(move |snapshot| question.answer(&SnapshotData::new(snapshot, &proofs), &head)).await
+    let (head, serving) = (log.head()?, Arc::clone(log));
+    log.read(move |snapshot| -> Result<Vec<u8>, Failure> {
+        let head = served_head(&serving, &head, snapshot)?;
+        Ok(question.answer(&SnapshotData::new(snapshot, serving.proofs()), &head)?)
+    })
+    .await
 }
 
 /// Tells of the versions after `request.greatest_version`, as many structures as log entries. `created` is the greatest
@@ -83,33 +83,26 @@ pub async fn update(
     request: UpdateRequest,
     created: Option<u32>,
 ) -> Result<Vec<u8>, Failure> {
-    let head = served_head(log, &*log.head()?)?;
-    let proofs = Arc::clone(log.proofs());
-    log.read(move |snapshot| -> Result<Vec<u8>, ProverError<DataError>> {
-        let data = SnapshotData::new(snapshot, &proofs);
+    let (head, serving) = (log.head()?, Arc::clone(log));
+    log.read(move |snapshot| -> Result<Vec<u8>, Failure> {
+        let head = served_head(&serving, &head, snapshot)?;
+        let data = SnapshotData::new(snapshot, serving.proofs());
         let responses = prover::update_responses(&data, &head, &request, created)?;
         let encoded: Result<Vec<Vec<u8>>, WireError> = responses.iter().map(Wire::encode).collect();
-        Ok(encoded?.concat())
+        Ok(encoded.map_err(ProverError::from)?.concat())
     })
     .await
 }
 
-/// A head as answers carry it.
+/// A head as answers carry it. `snapshot` is not older than the head.
 ///
 /// # Errors
-/// [`Problem::Unavailable`] if the log's mode needs an auditor's head and there is none.
-pub fn served_head(log: &Log, head: &PublishedHead) -> Result<ServedHead, Failure> {
+/// [`Problem::AuditorBehind`] if the log's mode needs an auditor's head and there is none that users would accept.
+pub fn served_head(log: &Log, head: &PublishedHead, snapshot: &dyn Snapshot) -> Result<ServedHead, Failure> {
     let configuration = log.configuration();
     let auditor_tree_head = match &configuration.mode {
         ModeFields::ContactMonitoring | ModeFields::ThirdPartyManagement { .. } => None,
-        ModeFields::ThirdPartyAuditing(fields) => {
-            let none = || {
-                Failure::new(Problem::Unavailable)
-                    .because("the auditor has not signed this head")
-                    .retry_after(5)
-            };
-            Some(auditor_head(log.suite(), &fields.auditor_public_key, head).ok_or_else(none)?)
-        }
+        ModeFields::ThirdPartyAuditing(_) => Some(auditor_head(log, head, snapshot)?),
     };
     Ok(ServedHead {
         tree_head: TreeHead { tree_size: head.size, signature: head.signature.clone() },
@@ -120,22 +113,16 @@ pub fn served_head(log: &Log, head: &PublishedHead) -> Result<ServedHead, Failur
     })
 }
 
-/// The auditor's cosignature among those of the head, as a head of its own.
-fn auditor_head(suite: CipherSuite, key: &[u8], head: &PublishedHead) -> Option<AuditorTreeHead> {
-    if suite != CipherSuite::Tlog {
-        return None;
-    }
-    let vkey = Vkey::parse(core::str::from_utf8(key).ok()?).ok()?;
-    let of_auditor = |line: &SignatureLine| line.name() == vkey.name() && line.id() == vkey.id();
-    let line = parse_signature_lines(&head.signature).ok()?.into_iter().find(of_auditor)?;
-    // The publisher has verified it; it starts with its time.
-    let (seconds, _) = line.signature().split_first_chunk()?;
-    let time = UnixSeconds(u64::from_be_bytes(*seconds)).to_millis()?;
-    Some(AuditorTreeHead {
-        timestamp: time.0,
-        tree_size: head.size,
-        signature: format!("{line}\n").into_bytes(),
-    })
+/// The auditor's newest head, if it is recent enough beside the published one.
+fn auditor_head(
+    log: &Log,
+    head: &PublishedHead,
+    snapshot: &dyn Snapshot,
+) -> Result<AuditorTreeHead, Failure> {
+    let rightmost = snapshot.entry(head.size.saturating_sub(1))?;
+    let rightmost = rightmost.ok_or(StoreError::Corrupt("a log entry is missing"))?.timestamp;
+    let served = log.auditor().map_or(Err(Behind::Nothing), |heads| heads.served(rightmost));
+    served.map_err(|behind| Failure::new(Problem::AuditorBehind).because(behind).retry_after(1))
 }
 
 impl From<ProverError<DataError>> for Failure {

@@ -6,6 +6,7 @@
 //! log.key         the key that signs heads, mode 0600
 //! vrf.key         the key that places versions in the prefix tree, mode 0600
 //! db/             RocksDB
+//! auditor-head    the newest head of the log's auditor, TLS-encoded, in third-party-auditing mode
 //! operator.sock   the operator's socket while the server runs, mode 0600
 //! ```
 //!

@@ -23,6 +23,8 @@ pub struct Choices {
     pub auditor: Option<Vkey>,
     /// How far the auditor may lag behind.
     pub max_auditor_lag: u64,
+    /// The first entry that the auditor verifies.
+    pub auditor_start: u64,
     /// How far the last entry may be ahead of a user's clock.
     pub max_ahead: u64,
     /// How far the last entry may be behind a user's clock.
@@ -126,7 +128,7 @@ fn mode(choices: &Choices) -> Result<ModeFields, InitError> {
     let max_auditor_lag = choices.max_auditor_lag;
     Ok(ModeFields::ThirdPartyAuditing(AuditingFields {
         max_auditor_lag,
-        auditor_start_pos: 0,
+        auditor_start_pos: choices.auditor_start,
         auditor_public_key,
     }))
 }

@@ -5,6 +5,7 @@
 //! - [`sequencer`]: from updates to durable log entries; [`publisher`]: from entries to a witnessed head
 //!   ([`published`]); [`pruning`]: what has expired leaves the store;
 //! - [`log`]: the log as endpoints see it: [`answers`] to questions, [`updates`] of [`values`] that are account records;
+//! - [`audit`]: what the log and its auditors give each other;
 //! - [`prekeys`], [`mailbox`], [`tokens`]: the services beside it, for the devices of its [`accounts`];
 //! - [`http`]: the endpoints; [`operator`]: commands on this machine, [`erasure`] among them.
 //!
@@ -22,6 +23,7 @@
 
 pub mod accounts;
 pub mod answers;
+pub mod audit;
 pub mod clock;
 pub mod data_dir;
 pub mod erasure;

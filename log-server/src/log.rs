@@ -10,6 +10,7 @@ use keyglass_keytrans::{
 use tokio::sync::Semaphore;
 
 use crate::{
+    audit::heads::AuditorHeads,
     data_dir::Identity,
     http::failure::Failure,
     proofs::ProofCache,
@@ -52,6 +53,7 @@ pub struct Log {
     limits: Limits,
     readers: Semaphore,
     proofs: Arc<ProofCache>,
+    auditor: Option<Arc<AuditorHeads>>,
 }
 
 impl Log {
@@ -66,7 +68,26 @@ impl Log {
     ) -> Self {
         let proofs = Arc::new(ProofCache::new(Arc::clone(&identity.vrf_key), &limits));
         let readers = Semaphore::new(limits.readers.max(1));
-        Self { store, published, sequencer, identity, limits, readers, proofs }
+        Self { store, published, sequencer, identity, limits, readers, proofs, auditor: None }
+    }
+
+    /// The log with the heads of its auditor, which it needs in third-party-auditing mode.
+    #[must_use]
+    pub fn with_auditor(self, heads: Option<Arc<AuditorHeads>>) -> Self {
+        Self { auditor: heads, ..self }
+    }
+
+    /// The heads of the log's auditor.
+    #[must_use]
+    pub fn auditor(&self) -> Option<&Arc<AuditorHeads>> {
+        self.auditor.as_ref()
+    }
+
+    /// How many entries the log's auditor has verified, as far as its heads say: none without one. It still has to be told
+    /// what the next entry changes, which bounds what may be pruned.
+    #[must_use]
+    pub fn auditor_size(&self) -> Option<u64> {
+        self.auditor.as_ref().and_then(|heads| heads.size())
     }
 
     /// What checkpoints and records call this log.

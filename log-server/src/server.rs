@@ -2,13 +2,14 @@
 
 use std::{
     num::NonZeroU32,
+    path::Path,
     sync::{Arc, Weak},
     time::Duration,
 };
 
 use axum::Router;
 use keyglass_crypto::secret::Secret;
-use keyglass_keytrans::config::ModeFields;
+use keyglass_keytrans::client::ConfigurationError;
 use keyglass_tlog::policy::Policy;
 use rand::{SeedableRng as _, rngs::StdRng};
 use thiserror::Error;
@@ -16,9 +17,18 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     accounts::PublishedAccounts,
+    audit::{
+        heads::AuditorHeads,
+        poll::{self, Poller},
+    },
     clock::Clock,
-    data_dir::DataDir,
-    http::{self, connections, health::Watched, limits::RateLimit, metrics::Metrics},
+    data_dir::{DataDir, Identity},
+    http::{
+        self, connections,
+        health::{Audited, Watched},
+        limits::RateLimit,
+        metrics::Metrics,
+    },
     log::{Limits, Log},
     mailbox,
     operator::Socket,
@@ -56,6 +66,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Requests per second and address; no limit if absent.
     pub rate: Option<NonZeroU32>,
+    /// Where the auditor is, in third-party-auditing mode and no other.
+    pub auditor: Option<poll::Settings>,
 }
 
 /// Why a server did not start.
@@ -70,6 +82,18 @@ pub enum StartError {
     /// The log's name and configuration make no signer.
     #[error(transparent)]
     Signer(#[from] SignerError),
+    /// The auditor's address is missing, or there is no auditor.
+    #[error("{}", if *.wanted { "in third-party-auditing mode serve needs --auditor URL" } else { "the log has no auditor: --auditor is for third-party-auditing mode" })]
+    AuditorAddress {
+        /// Whether the log has an auditor.
+        wanted: bool,
+    },
+    /// The configuration is none that users take.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
+    /// The auditor cannot be asked.
+    #[error("cannot make an HTTP client: {0}")]
+    Client(String),
     /// The key of the tokens.
     #[error(transparent)]
     TokenKey(#[from] tokens::key::KeyError),
@@ -132,20 +156,43 @@ impl Services {
     }
 }
 
-/// The endpoints of a log alone: its files and its operations.
+/// The endpoints of a log alone: its files, its operations and what auditors ask for.
 pub fn log_router(log: &Arc<Log>) -> Router {
-    http::tiles::router(Arc::clone(log)).merge(http::operations::router(Arc::clone(log)))
+    http::tiles::router(Arc::clone(log))
+        .merge(http::operations::router(Arc::clone(log)))
+        .merge(http::audit::router(Arc::clone(log)))
+}
+
+/// The heads of the log's auditor and the task that fetches them; none for a log without one.
+fn auditor(
+    path: &Path,
+    identity: &Identity,
+    settings: Option<poll::Settings>,
+    (store, published, clock): (&Arc<dyn Store>, &Arc<Published>, &Arc<dyn Clock>),
+) -> Result<Option<(Arc<AuditorHeads>, Poller)>, StartError> {
+    let head = published.current();
+    let heads = AuditorHeads::open(path, &identity.encoded, &*store.snapshot()?, head.as_deref())?;
+    let (heads, settings) = match (heads, settings) {
+        (None, None) => return Ok(None),
+        (Some(heads), Some(settings)) => (Arc::new(heads), settings),
+        (heads, _) => return Err(StartError::AuditorAddress { wanted: heads.is_some() }),
+    };
+    let parts = poll::Parts {
+        heads: Arc::clone(&heads),
+        log: identity.hash(),
+        store: Arc::clone(store),
+        published: Arc::clone(published),
+        clock: Arc::clone(clock),
+    };
+    let poller = Poller::new(parts, settings).map_err(StartError::Client)?;
+    Ok(Some((heads, poller)))
 }
 
 /// How far the log has to be kept for its auditor, who checks each log entry against the tree before it.
 fn prune_limit(log: &Arc<Log>) -> pruning::Limit {
-    match log.configuration().mode {
-        ModeFields::ContactMonitoring | ModeFields::ThirdPartyManagement { .. } => Box::new(|| u64::MAX),
-        // The auditor's cosignature is among those of the published head.
-        ModeFields::ThirdPartyAuditing(_) => {
-            let published = Arc::clone(log.published());
-            Box::new(move || published.current().map_or(0, |head| head.size))
-        }
+    match log.auditor().cloned() {
+        None => Box::new(|| u64::MAX),
+        Some(heads) => Box::new(move || heads.size().unwrap_or_default()),
     }
 }
 
@@ -190,6 +237,9 @@ impl LogServer {
         let store: Arc<dyn Store> = Arc::new(RocksStore::new(Arc::clone(&db)));
         let published = Arc::new(Published::open(&*store)?);
 
+        let parts = (&store, &published, &clock);
+        let auditor = auditor(&path, &identity, settings.auditor, parts)?;
+
         let key = keyglass_crypto::sign::SigningKey::from_seed(identity.log_key.to_seed().expose());
         let signer = HeadSigner::new(key, &identity.origin, identity.configuration.clone())?;
         let batching = settings.sequencer.suited_to(&identity.configuration);
@@ -215,13 +265,14 @@ impl LogServer {
         )?;
         let sequencer = Arc::new(Sequencer::start(sequencer_parts, &batching, state_sender)?);
 
-        let log = Arc::new(Log::new(
+        let log = Log::new(
             Arc::clone(&store),
             Arc::clone(&published),
             Some(Arc::clone(&sequencer)),
             Arc::clone(&identity),
             settings.limits,
-        ));
+        );
+        let log = Arc::new(log.with_auditor(auditor.as_ref().map(|(heads, _)| Arc::clone(heads))));
         let published_accounts = Arc::new(PublishedAccounts::new(
             Arc::clone(&store),
             Arc::clone(&published),
@@ -237,6 +288,9 @@ impl LogServer {
         let watched = Arc::new(Watched {
             sequenced: Some(state.clone()),
             publisher: Some(publisher.status()),
+            auditor: auditor
+                .as_ref()
+                .map(|(heads, poller)| Audited { heads: Arc::clone(heads), status: poller.status() }),
             published,
             store,
             clock,
@@ -257,6 +311,9 @@ impl LogServer {
         background.spawn(prekeys::prune::keep_pruned(Arc::clone(&services.prekeys), PRUNING));
         background.extend(pruner.map(|pruner| pruning::keep_pruned(pruner, heads)));
         background.spawn(socket.serve(Arc::clone(&log), published_accounts));
+        if let Some((_, poller)) = auditor {
+            background.spawn(poller.run());
+        }
         let server = connections::Server::start(listener, router);
         Ok(Self { log, server, sequencer, publishing, background, state, db: Arc::downgrade(&db) })
     }

@@ -122,6 +122,12 @@ impl Cosigner {
         Ok(SignatureLine::new(self.vkey.name().clone(), self.vkey.id(), timestamped))
     }
 
+    /// The key itself, for signatures over what is no checkpoint and begins with no text of one.
+    #[must_use]
+    pub fn signing_key(&self) -> &SigningKey {
+        &self.key
+    }
+
     /// The line of text that stores this key, with its newline.
     #[must_use]
     pub fn to_key_file(&self) -> Zeroizing<String> {

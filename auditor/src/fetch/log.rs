@@ -121,8 +121,15 @@ impl LogSource {
     }
 
     async fn get(&self, path: &str, limit: usize) -> Result<Vec<u8>, FetchError> {
-        let url = self.base.join(path).map_err(|error| FetchError::Unreachable(error.to_string()))?;
-        self.http.get(url, limit).await
+        self.http.get(self.url(path)?, limit).await
+    }
+
+    pub(super) fn http(&self) -> &Http {
+        &self.http
+    }
+
+    pub(super) fn url(&self, path: &str) -> Result<reqwest::Url, FetchError> {
+        self.base.join(path).map_err(|error| FetchError::Unreachable(error.to_string()))
     }
 }
 

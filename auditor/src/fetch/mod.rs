@@ -1,6 +1,7 @@
 //! Asking others, who may answer anything: every answer is bounded in bytes and in time, and typed when it is none.
 
 mod log;
+mod updates;
 mod witness;
 
 use std::{io::Read as _, time::Duration};
@@ -14,6 +15,7 @@ use thiserror::Error;
 
 pub use self::{
     log::{LogSource, NodesError},
+    updates::{Ended, Fetched},
     witness::{Shown, WitnessSource},
 };
 
@@ -114,9 +116,30 @@ impl Http {
             .map_err(|_| FetchError::Deadline)?
     }
 
-    async fn answer(&self, url: Url, limit: usize) -> Result<Vec<u8>, FetchError> {
-        let request = self.client.get(url).header(ACCEPT_ENCODING, "gzip, identity");
-        let mut response = request.send().await.map_err(|error| unreachable(&error))?;
+    /// Hands the body of a 200 answer to `take` as it arrives, until that has enough, as it says by `false`.
+    ///
+    /// # Errors
+    /// [`FetchError`]; what was handed over by then has arrived.
+    pub async fn stream(&self, url: Url, mut take: impl FnMut(&[u8]) -> bool) -> Result<(), FetchError> {
+        let streamed = async {
+            let mut response = self.request(url, "identity").await?;
+            if response.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+                return Err(FetchError::Encoding);
+            }
+            while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
+                if !take(&chunk) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        tokio::time::timeout(self.deadline, streamed).await.map_err(|_| FetchError::Deadline)?
+    }
+
+    /// A 200 answer, whose body is still to come.
+    async fn request(&self, url: Url, codings: &'static str) -> Result<reqwest::Response, FetchError> {
+        let request = self.client.get(url).header(ACCEPT_ENCODING, codings);
+        let response = request.send().await.map_err(|error| unreachable(&error))?;
         let status = response.status();
         if status.is_redirection() {
             return Err(FetchError::Redirect(status.as_u16()));
@@ -124,6 +147,11 @@ impl Http {
         if status != StatusCode::OK {
             return Err(FetchError::Status(status.as_u16()));
         }
+        Ok(response)
+    }
+
+    async fn answer(&self, url: Url, limit: usize) -> Result<Vec<u8>, FetchError> {
+        let mut response = self.request(url, "gzip, identity").await?;
         let gzip = match response.headers().get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
             None | Some(b"identity") => false,
             Some(coding) if coding.eq_ignore_ascii_case(b"gzip") => true,

@@ -1,5 +1,6 @@
 //! One round of an audit: ask the log and its witnesses, replay what is new, compare, and report.
 
+mod audit;
 mod catch_up;
 mod compare;
 mod shared;
@@ -20,9 +21,11 @@ use crate::{
     fetch::{FetchError, LogSource, Shown, WitnessSource},
     finding::Finding,
     head::SignedHead,
-    records::{Admission, RecordsError, Source, Standing},
-    report::{self, ConvictionReport, Facts, Report, ShownReport, WitnessReport, WitnessState},
+    records::{Admission, RecordsError, Source, Standing, store::Store},
+    report::{self, AuditReport, ConvictionReport, Facts, Report, ShownReport, WitnessReport, WitnessState},
+    signing::Signer,
     trust::Trust,
+    updates::Limits,
 };
 
 /// Witnesses that are asked at a time.
@@ -50,6 +53,24 @@ pub struct Follower {
     clock: Arc<dyn Clock>,
     /// How long a round may replay entries before it goes on to compare.
     patience: Duration,
+    /// How large updates may be.
+    limits: Limits,
+    /// The key that signs heads, if this is the log's auditor.
+    signer: Option<Arc<Signer>>,
+    /// Where the replay of updates stands.
+    store: Arc<Store>,
+}
+
+/// How a follower audits.
+#[derive(Debug, Clone)]
+pub struct Auditing {
+    /// How long one round replays entries and updates: a log that is slow on purpose must not keep the auditor from
+    /// comparing.
+    pub patience: Duration,
+    /// How large updates may be.
+    pub limits: Limits,
+    /// The key that signs heads, if this is the log's auditor.
+    pub signer: Option<Arc<Signer>>,
 }
 
 /// What a round learned from the log.
@@ -61,8 +82,7 @@ struct LogView {
 }
 
 impl Follower {
-    /// Puts an auditor together. `patience` bounds how long one round replays entries: a log that is slow on purpose must
-    /// not keep the auditor from comparing.
+    /// Puts an auditor together.
     #[must_use]
     pub fn new(
         trust: Arc<Trust>,
@@ -70,9 +90,11 @@ impl Follower {
         log: LogSource,
         witnesses: Vec<WitnessSource>,
         clock: Arc<dyn Clock>,
-        patience: Duration,
+        auditing: Auditing,
     ) -> Self {
-        Self { trust, records, log, witnesses, clock, patience }
+        let store = records.store();
+        let Auditing { patience, limits, signer } = auditing;
+        Self { trust, records, log, witnesses, clock, patience, limits, signer, store }
     }
 
     /// One round.
@@ -82,6 +104,49 @@ impl Follower {
     pub async fn round(&self) -> Result<Report, AuditError> {
         let began = Instant::now();
         let until = began.checked_add(self.patience).unwrap_or(began);
+        let (mut log, witnesses, reachable) = if self.trust.has_checkpoints() {
+            self.see(until).await?
+        } else {
+            (LogView::default(), Vec::new(), true)
+        };
+        let verified = self.records.with(|records| records.position()).await?;
+        // What the log does not let us verify now is verified in another round.
+        let known = self.trust.has_checkpoints().then_some(verified.size);
+        let mut audited = if reachable { self.audit(known, until).await? } else { audit::Audited::default() };
+        log.findings.append(&mut audited.findings);
+        let position = if self.trust.has_checkpoints() { verified } else { audited.position() };
+        let current = match &log.shown {
+            Some((head, _)) => head.size() == position.size,
+            None => !self.trust.has_checkpoints() && audited.complete,
+        };
+        let facts = move |records: &mut crate::records::Records| {
+            let kept = |standing| records.standing(standing).cloned().collect::<Vec<_>>();
+            let convictions = ConvictionReport::of(records.evidence());
+            let refused = records.refused().files()?;
+            Ok((kept(Standing::Disputed), kept(Standing::Open), convictions, refused))
+        };
+        let (disputed, open, convictions, refused) = self.records.with(facts).await?;
+        let mut report = report::conclude(Facts {
+            trust: &self.trust,
+            now: self.clock.now(),
+            took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            position,
+            current,
+            entries_replayed: log.replayed,
+            shown: log.shown.map(|(_, report)| report),
+            findings: log.findings,
+            witnesses,
+            disputed,
+            open,
+            convictions,
+            audit: AuditReport::new(&audited.position(), audited.replayed, &refused),
+        });
+        self.sign(&mut report, &audited).await?;
+        Ok(report)
+    }
+
+    /// Asks the log and its witnesses, replays the entries that are new, and compares. Says whether the log answered.
+    async fn see(&self, until: Instant) -> Result<(LogView, Vec<WitnessReport>, bool), AuditError> {
         let asking: Vec<_> = self.witnesses.iter().map(|witness| witness.ask(&self.trust)).collect();
         let asking = stream::iter(asking).buffered(WITNESSES_AT_A_TIME).collect::<Vec<_>>();
         let (answer, shown) = futures::join!(self.log.checkpoint(), asking);
@@ -106,25 +171,7 @@ impl Follower {
             }
         }
         self.restate(&mut witnesses).await?;
-        let facts = move |records: &mut crate::records::Records| {
-            let kept = |standing| records.standing(standing).cloned().collect::<Vec<_>>();
-            let convictions = ConvictionReport::of(records.evidence());
-            Ok((records.position()?, kept(Standing::Disputed), kept(Standing::Open), convictions))
-        };
-        let (position, disputed, open, convictions) = self.records.with(facts).await?;
-        Ok(report::conclude(Facts {
-            trust: &self.trust,
-            now: self.clock.now(),
-            took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            position,
-            entries_replayed: log.replayed,
-            shown: log.shown.as_ref().map(|(head, report)| (head, report.clone())),
-            findings: log.findings,
-            witnesses,
-            disputed,
-            open,
-            convictions,
-        }))
+        Ok((log, witnesses, reachable))
     }
 
     /// Judges what the log shows, and replays what is new in it.

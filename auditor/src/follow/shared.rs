@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::AuditError;
-use crate::records::{Records, RecordsError};
+use crate::records::{Records, RecordsError, store::Store};
 
 /// The memory of an auditor, one user at a time. Its work waits for the disk, so it is done away from the tasks that
 /// wait for the network; once begun it is finished, even if whoever asked for it has gone.
@@ -15,6 +15,12 @@ impl SharedRecords {
     #[must_use]
     pub fn new(records: Records) -> Self {
         Self(Arc::new(Mutex::new(records)))
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn store(&self) -> Arc<Store> {
+        Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).store())
     }
 
     /// Works with the records.

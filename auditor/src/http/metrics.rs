@@ -39,6 +39,9 @@ pub struct Metrics {
     age: Gauge<f64, AtomicU64>,
     took: Gauge<f64, AtomicU64>,
     evidence: Gauge,
+    audited: Gauge,
+    signed: Gauge,
+    refused: Gauge,
     verdict: Family<VerdictLabels, Gauge>,
     witness_size: Family<WitnessLabels, Gauge>,
     witness_agrees: Family<WitnessLabels, Gauge>,
@@ -54,6 +57,10 @@ impl Default for Metrics {
         let (verified, evidence) = (Gauge::default(), Gauge::default());
         registry.register("verified_entries", "Entries that are replayed and verified", verified.clone());
         registry.register("evidence_files", "Files of evidence against the log", evidence.clone());
+        let (audited, signed, refused) = (Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register("audited_entries", "Entries whose changes are verified", audited.clone());
+        registry.register("signed_entries", "The size of the head that was signed last", signed.clone());
+        registry.register("refused_updates", "Files of updates that did not verify", refused.clone());
         let (age, took) = (Gauge::default(), Gauge::default());
         registry.register("head_age_seconds", "Age of the newest verified entry", age.clone());
         registry.register("round_seconds", "How long the last round took", took.clone());
@@ -75,6 +82,9 @@ impl Default for Metrics {
             age,
             took,
             evidence,
+            audited,
+            signed,
+            refused,
             verdict,
             witness_size,
             witness_agrees,
@@ -93,6 +103,9 @@ impl Metrics {
         self.age.set(report.head_age_ms.map_or(0.0, seconds));
         self.took.set(seconds(report.took_ms));
         self.evidence.set(i64::try_from(report.evidence.len()).unwrap_or(i64::MAX));
+        self.audited.set(signed(report.audit.tree_size));
+        self.signed.set(report.audit.head.map_or(0, |head| signed(head.tree_size)));
+        self.refused.set(i64::try_from(report.audit.refused.len()).unwrap_or(i64::MAX));
         for verdict in Verdict::ALL {
             let labels = VerdictLabels { verdict: verdict.name() };
             self.verdict.get_or_create(&labels).set(i64::from(verdict == report.verdict));

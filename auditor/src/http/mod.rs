@@ -1,6 +1,7 @@
-//! What an auditor serves: its report, its evidence, and a place to report heads. Bytes in, one call of the domain, bytes
+//! What an auditor serves: its report, its evidence, the head that it signed, and a place to report heads. Bytes in, one call of the domain, bytes
 //! or a problem out.
 
+mod auditor_head;
 mod evidence;
 mod heads;
 mod health;
@@ -41,6 +42,8 @@ pub struct Service {
     comparing: Arc<Semaphore>,
     /// Told when a reported head made new evidence, so that the next round need not be waited for.
     convicted: Arc<Notify>,
+    /// Whether this is the log's auditor.
+    signs: bool,
 }
 
 impl Service {
@@ -55,7 +58,13 @@ impl Service {
         convicted: Arc<Notify>,
     ) -> Self {
         let comparing = Arc::new(Semaphore::new(MAX_COMPARING));
-        Self { trust, records, clock, latest, metrics, comparing, convicted }
+        Self { trust, records, clock, latest, metrics, comparing, convicted, signs: false }
+    }
+
+    /// The service of the auditor that the log's configuration names: it hands out the heads that it signed.
+    #[must_use]
+    pub fn signing(self, signs: bool) -> Self {
+        Self { signs, ..self }
     }
 
     /// The endpoints, with bounds around them: one address may ask `rate` times a second.
@@ -66,6 +75,7 @@ impl Service {
             .route("/readyz", get(health::ready))
             .route("/metrics", get(metrics::scrape))
             .route("/v1/report", get(health::report))
+            .route("/v1/auditor-head", get(auditor_head::serve))
             .route("/v1/heads", post(heads::report))
             .route("/v1/evidence", get(evidence::list))
             .route("/v1/evidence/{file}", get(evidence::download))

@@ -37,6 +37,12 @@ pub enum Problem {
     UnknownLog,
     /// The log has not signed the checkpoint.
     HeadNotSigned,
+    /// The query is not the one of the endpoint.
+    MalformedQuery,
+    /// The log's configuration names another auditor, or none.
+    NotTheAuditor,
+    /// No head was signed yet.
+    NothingSigned,
 }
 
 impl Problem {
@@ -55,6 +61,9 @@ impl Problem {
             Self::MalformedHead => "urn:keyglass:problem:malformed-head",
             Self::UnknownLog => "urn:keyglass:problem:unknown-log",
             Self::HeadNotSigned => "urn:keyglass:problem:head-not-signed",
+            Self::MalformedQuery => "urn:keyglass:problem:malformed-query",
+            Self::NotTheAuditor => "urn:keyglass:problem:not-the-auditor",
+            Self::NothingSigned => "urn:keyglass:problem:nothing-signed",
         }
     }
 
@@ -62,15 +71,15 @@ impl Problem {
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
-            Self::NotFound | Self::UnknownLog => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::UnknownLog | Self::NotTheAuditor => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::NothingSigned => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::MalformedHead => StatusCode::BAD_REQUEST,
+            Self::MalformedHead | Self::MalformedQuery => StatusCode::BAD_REQUEST,
             Self::HeadNotSigned => StatusCode::FORBIDDEN,
         }
     }
@@ -90,6 +99,11 @@ impl Problem {
             Self::MalformedHead => "The body is not a checkpoint in a signed note",
             Self::UnknownLog => "This auditor does not follow that log",
             Self::HeadNotSigned => "The log has not signed that checkpoint",
+            Self::MalformedQuery => {
+                "The query must be log=, the SHA-256 of the log's configuration in hexadecimal"
+            }
+            Self::NotTheAuditor => "The log's configuration does not name this auditor",
+            Self::NothingSigned => "This auditor has not signed a head of the log yet",
         }
     }
 }
@@ -112,7 +126,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if matches!(self, Self::RateLimited | Self::Unavailable) {
+        if matches!(self, Self::RateLimited | Self::Unavailable | Self::NothingSigned) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response

@@ -15,8 +15,9 @@ use self::{
     store::{Change, Position, Snapshot, Store, StoreError},
 };
 use crate::{
-    data_dir::{EVIDENCE, STATE},
+    data_dir::{EVIDENCE, REFUSED, STATE},
     head::SignedHead,
+    refused::{RefusedDir, RefusedError},
     relate::{Relation, contradiction, relate},
     replay::{NewHashes, Replay},
     trust::Trust,
@@ -42,6 +43,9 @@ pub enum RecordsError {
     /// The evidence.
     #[error(transparent)]
     Evidence(#[from] EvidenceStoreError),
+    /// The updates that were refused.
+    #[error(transparent)]
+    Refused(#[from] RefusedError),
 }
 
 /// What became of a head.
@@ -56,8 +60,9 @@ pub enum Admission {
 /// The memory of an auditor.
 pub struct Records {
     trust: Arc<Trust>,
-    store: Store,
+    store: Arc<Store>,
     evidence: EvidenceDir,
+    refused: RefusedDir,
     heads: BTreeMap<(u64, Digest), Known>,
 }
 
@@ -70,7 +75,20 @@ impl Records {
         let store = Store::open(&data.join(STATE), auditor, trust.origin())?;
         let evidence = EvidenceDir::open(&data.join(EVIDENCE), Arc::clone(&trust))?;
         let heads = store.heads()?.into_iter().map(|known| (key(&known.head), known)).collect();
-        Ok(Self { trust, store, evidence, heads })
+        let refused = RefusedDir::new(data.join(REFUSED));
+        Ok(Self { trust, store: Arc::new(store), evidence, refused, heads })
+    }
+
+    /// The database, for the replay of updates, which needs nothing else of what is remembered.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The updates that were refused.
+    #[must_use]
+    pub fn refused(&self) -> &RefusedDir {
+        &self.refused
     }
 
     /// How far the log was replayed.

@@ -3,12 +3,14 @@
 //! The log's hash tiles are kept as the auditor computed them, 32 bytes an entry: so it can prove what it saw to anyone,
 //! and compare any earlier head, without asking the log again.
 
+mod audit;
+
 use std::path::{Path, PathBuf};
 
 use keyglass_tlog::{
     Digest,
     rfc6962::{CompactTree, NodeId, ProveError, range_nodes, root_at},
-    tile::{Content, Tile, node_in_tile, tile_of_node},
+    tile::{Content, FULL_WIDTH, Tile, node_in_tile, tile_of_node},
     time::UnixMillis,
 };
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition};
@@ -96,6 +98,12 @@ pub enum Damage {
     /// The tiles do not lead to the root at the position.
     #[error("the tiles do not lead to the root")]
     Root,
+    /// The replay of updates is not one.
+    #[error("the replay of updates")]
+    Audit,
+    /// The auditor's head is not one.
+    #[error("the auditor's head")]
+    AuditorHead,
     /// A head is not one.
     #[error("the head of {0} entries")]
     Head(u64),
@@ -147,6 +155,7 @@ pub fn create(path: &Path, auditor: &str) -> Result<(), StoreError> {
             meta.insert(AUDITOR_KEY, auditor.as_bytes())?;
             transaction.open_table(TILES)?;
             transaction.open_table(HEADS)?;
+            audit::create_tables(&transaction)?;
         }
         transaction.commit()?;
         Ok(())
@@ -197,6 +206,13 @@ impl Store {
             }
             None => store.set_meta(ORIGIN_KEY, origin.as_bytes())?,
         }
+        // A directory made by an earlier version of this program has no tables for the replay of updates.
+        let create = || -> Result<(), redb::Error> {
+            let transaction = store.db.begin_write()?;
+            audit::create_tables(&transaction)?;
+            Ok(transaction.commit()?)
+        };
+        create().map_err(store.fail())?;
         let snapshot = store.snapshot()?;
         if snapshot.root_at(snapshot.position.size)? != snapshot.position.root {
             return Err(store.damaged(Damage::Root));
@@ -204,7 +220,8 @@ impl Store {
         Ok(store)
     }
 
-    fn damaged(&self, what: Damage) -> StoreError {
+    /// The error of state that is damaged.
+    pub(crate) fn damaged(&self, what: Damage) -> StoreError {
         StoreError::Damaged { path: self.path.clone(), what }
     }
 
@@ -217,6 +234,31 @@ impl Store {
         let meta = read.open_table(META).map_err(self.fail())?;
         let value = meta.get(key).map_err(self.fail())?;
         Ok(value.map(|value| value.value().to_vec()))
+    }
+
+    /// The hashes of `count` entries from `from` on, all of which must have been replayed.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if one is not there.
+    pub fn leaf_hashes(&self, from: u64, count: usize) -> Result<Vec<Digest>, StoreError> {
+        let snapshot = self.snapshot()?;
+        let end = from.saturating_add(u64::try_from(count).unwrap_or(u64::MAX)).min(snapshot.position.size);
+        let width = u64::from(FULL_WIDTH);
+        let mut hashes = Vec::new();
+        let mut position = from;
+        while position < end {
+            let (index, before) = (position / width, position % width);
+            let missing = || self.damaged(Damage::Tile { level: 0, index });
+            let upto = end.saturating_sub(index.saturating_mul(width)).min(width);
+            let tile =
+                u16::try_from(upto).ok().and_then(|w| Tile::new(Content::Hashes { level: 0 }, index, w).ok());
+            let contents = snapshot.tile(&tile.ok_or_else(missing)?)?;
+            let (all, _) = contents.as_chunks::<32>();
+            let skipped = usize::try_from(before).unwrap_or(usize::MAX);
+            hashes.extend_from_slice(all.get(skipped..).ok_or_else(missing)?);
+            position = index.saturating_add(1).saturating_mul(width);
+        }
+        if hashes.len() == count { Ok(hashes) } else { Err(self.damaged(Damage::Position)) }
     }
 
     fn set_meta(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {

@@ -3,6 +3,8 @@
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing, clippy::as_conversions)]
 
+pub mod updates;
+
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -24,15 +26,17 @@ use keyglass_auditor::{
     clock::Clock,
     data_dir,
     fetch::{Http, LogSource, WitnessSource},
-    follow::{Follower, SharedRecords},
+    follow::{Auditing, Follower, SharedRecords},
     head::SignedHead,
     records::{Records, RecordsError},
     report::{Report, WitnessReport},
+    signing::Signer,
     trust::Trust,
+    updates::Limits,
 };
 use keyglass_crypto::{sign::SigningKey, vrf::VrfSecretKey};
 use keyglass_keytrans::{
-    config::{Configuration, KT_128_SHA256_ED25519_TLOG, ModeFields},
+    config::{AuditingFields, CipherSuite, Configuration, ModeFields},
     wire::{LogEntry, Wire as _},
 };
 use keyglass_tlog::{
@@ -51,14 +55,17 @@ use keyglass_tlog::{
 pub const START: u64 = 1_700_000_000_000;
 pub const MAX_AHEAD: u64 = 60_000;
 pub const MAX_BEHIND: u64 = 600_000;
+/// The Reasonable Monitoring Window.
+pub const WINDOW: u64 = 86_400_000;
+/// How far the auditor may lag behind.
+pub const MAX_LAG: u64 = 60_000;
 pub const ALL: [usize; 3] = [0, 1, 2];
 
 pub type Entry = [u8; 40];
 
 /// Entry `i` of branch `branch`, one millisecond after the other.
 pub fn entry(branch: u8, i: u64) -> Entry {
-    LogEntry { timestamp: START + i, prefix_tree: leaf_hash(&[&[branch], &i.to_be_bytes()[..]].concat()) }
-        .to_bytes()
+    LogEntry { timestamp: START + i, prefix_tree: updates::tree_of(branch) }.to_bytes()
 }
 
 /// The first `size` entries of a log that is branch 0 until `fork`, and `branch` from there.
@@ -126,7 +133,17 @@ impl Lie {
 struct Served {
     files: HashMap<String, Vec<u8>>,
     lies: HashMap<String, Lie>,
+    /// The updates of entries, each as it is encoded.
+    updates: Vec<Vec<u8>>,
     asked: Vec<String>,
+}
+
+impl Served {
+    /// The updates that are asked for, as many as the log-server gives at most.
+    fn updates(&self, query: &str) -> Option<Vec<u8>> {
+        let from: usize = query.strip_prefix("from=")?.parse().ok()?;
+        Some(self.updates.get(from..)?.iter().take(1024).flatten().copied().collect())
+    }
 }
 
 /// A server of files.
@@ -147,7 +164,11 @@ impl Server {
                 let (lie, file) = {
                     let mut served = shared.lock().unwrap();
                     served.asked.push(path.clone());
-                    (served.lies.get(&path).cloned(), served.files.get(&path).cloned())
+                    let file = match path.as_str() {
+                        "v1/audit/updates" => served.updates(uri.query().unwrap_or_default()),
+                        _ => served.files.get(&path).cloned(),
+                    };
+                    (served.lies.get(&path).cloned(), file)
                 };
                 match (lie, file) {
                     (Some(lie), _) => lie.answer().await,
@@ -164,6 +185,11 @@ impl Server {
 
     pub fn put(&self, path: &str, contents: Vec<u8>) {
         self.served.lock().unwrap().files.insert(path.to_owned(), contents);
+    }
+
+    /// Serves these as the updates of all entries.
+    pub fn put_updates(&self, updates: Vec<Vec<u8>>) {
+        self.served.lock().unwrap().updates = updates;
     }
 
     pub fn remove(&self, path: &str) {
@@ -205,25 +231,37 @@ impl TestClock {
 
 /// The keys of a log and three witnesses, all from seeds.
 pub struct Keys {
+    /// Of a log of suite 0x0002 nothing but its key counts.
     pub log: NoteSigner,
     pub configuration: Vec<u8>,
 }
 
 impl Keys {
     pub fn new() -> Self {
+        Self::of(ModeFields::ContactMonitoring)
+    }
+
+    pub fn of(mode: ModeFields) -> Self {
+        Self::with(CipherSuite::Tlog, mode, WINDOW)
+    }
+
+    pub fn with(suite: CipherSuite, mode: ModeFields, window: u64) -> Self {
         let mut configuration = Configuration {
-            ciphersuite: KT_128_SHA256_ED25519_TLOG,
+            ciphersuite: suite.number(),
             signature_public_key: Vec::new(),
             vrf_public_key: VrfSecretKey::from_seed(&[7; 32]).public_key().to_bytes().to_vec(),
-            mode: ModeFields::ContactMonitoring,
+            mode,
             max_ahead: MAX_AHEAD,
             max_behind: MAX_BEHIND,
-            reasonable_monitoring_window: 86_400_000,
+            reasonable_monitoring_window: window,
             maximum_lifetime: None,
         };
         let origin = configuration.origin("log.example").unwrap();
         let log = NoteSigner::new(KeyName::new(&origin).unwrap(), SigningKey::from_seed(&[0xa0; 32]));
-        configuration.signature_public_key = log.vkey().to_string().into_bytes();
+        configuration.signature_public_key = match suite {
+            CipherSuite::Tlog => log.vkey().to_string().into_bytes(),
+            CipherSuite::Draft => log.vkey().key().material(),
+        };
         Self { log, configuration: configuration.encode().unwrap() }
     }
 
@@ -267,11 +305,36 @@ pub struct World {
     pub trust: Arc<Trust>,
     pub patience: Duration,
     pub deadline: Duration,
+    pub limits: Limits,
 }
 
 impl World {
     pub async fn new() -> Self {
-        let keys = Keys::new();
+        Self::with_mode(CipherSuite::Tlog, WINDOW, |_| ModeFields::ContactMonitoring).await
+    }
+
+    /// A log that names the auditor in its configuration.
+    pub async fn audited(suite: CipherSuite, window: u64, auditor_start_pos: u64) -> Self {
+        let max_auditor_lag = MAX_LAG;
+        Self::with_mode(suite, window, |auditor| {
+            let auditor_public_key = match suite {
+                CipherSuite::Tlog => auditor.vkey().to_string().into_bytes(),
+                CipherSuite::Draft => auditor.vkey().key().material(),
+            };
+            ModeFields::ThirdPartyAuditing(AuditingFields {
+                max_auditor_lag,
+                auditor_start_pos,
+                auditor_public_key,
+            })
+        })
+        .await
+    }
+
+    async fn with_mode(suite: CipherSuite, window: u64, mode: impl FnOnce(&Cosigner) -> ModeFields) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let auditor = KeyName::new("auditor.example").unwrap();
+        let auditor = data_dir::create(&data.path().join("auditor"), auditor).unwrap();
+        let keys = Keys::with(suite, mode(&auditor), window);
         let mut witnesses = Vec::new();
         for _ in ALL {
             witnesses.push(Server::start().await);
@@ -281,9 +344,7 @@ impl World {
             policy += &format!("witness w{} {} {}\n", i + 1, cosigner(i).vkey(), witness.url);
         }
         policy += "group q 2 w1 w2 w3\nquorum q\n";
-        let data = tempfile::tempdir().unwrap();
-        data_dir::create(&data.path().join("auditor"), KeyName::new("auditor.example").unwrap()).unwrap();
-        let trust = Arc::new(Trust::new(&keys.configuration, policy.as_bytes()).unwrap());
+        let trust = Arc::new(Trust::new(&keys.configuration, Some(policy.as_bytes())).unwrap());
         Self {
             keys,
             log: Server::start().await,
@@ -294,6 +355,7 @@ impl World {
             trust,
             patience: Duration::from_secs(60),
             deadline: Duration::from_secs(10),
+            limits: Limits { leaves: 1000 },
         }
     }
 
@@ -301,8 +363,9 @@ impl World {
         self.data.path().join("auditor")
     }
 
-    /// Serves the tiles and bundles of these entries, for their size only.
+    /// Serves the tiles and bundles of these entries, for their size only, and their updates.
     pub fn serve_tiles(&self, entries: &[Entry]) {
+        self.log.put_updates(updates::of_entries(entries));
         let size = entries.len() as u64;
         let mut row: Vec<Digest> = entries.iter().map(|entry| leaf_hash(entry)).collect();
         let mut level = 0u8;
@@ -370,8 +433,14 @@ impl World {
             witnesses.map(|w| WitnessSource::new(http.clone(), w, self.trust.origin()).unwrap()).collect();
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
         let follower =
-            Follower::new(Arc::clone(&self.trust), records.clone(), log, witnesses, clock, self.patience);
+            Follower::new(Arc::clone(&self.trust), records.clone(), log, witnesses, clock, self.auditing());
         Auditor { follower, records }
+    }
+
+    /// How the follower audits: with the directory's key, if it is that of the log's auditor.
+    pub fn auditing(&self) -> Auditing {
+        let signer = Signer::new(data_dir::open(&self.dir()).unwrap(), &self.trust).map(Arc::new);
+        Auditing { patience: self.patience, limits: self.limits, signer }
     }
 
     /// One round in a process of its own, as it were.

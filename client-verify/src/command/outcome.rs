@@ -1,5 +1,6 @@
 //! What a command came to, for people and for scripts.
 
+use keyglass_account::problem::Problem;
 use keyglass_keytrans::{
     algorithms::Violation,
     client::{HeadError, VerifyError},
@@ -86,7 +87,14 @@ impl From<HttpError> for Failure {
             HttpError::Unreachable(_) => Self::new(Verdict::Unreachable, "no_answer", error),
             HttpError::Unavailable(problem) => {
                 let kind = problem.kind.clone();
-                Self::new(Verdict::Unreachable, "not_ready", error).with("problem", kind)
+                // The log goes on, and its auditor does not vouch for what it adds.
+                let behind = kind == Problem::AuditorBehind.uri();
+                let (verdict, reason) = if behind {
+                    (Verdict::Stale, "auditor_behind")
+                } else {
+                    (Verdict::Unreachable, "not_ready")
+                };
+                Self::new(verdict, reason, error).with("problem", kind)
             }
             HttpError::TooLong { .. } => Self::new(Verdict::Invalid, "answer_too_long", error),
             HttpError::Declined(problem) => {

@@ -30,6 +30,7 @@ pub(super) fn run(data: &Path, options: &InitOptions) -> Result<(), CommandError
         suite: options.suite,
         auditor,
         max_auditor_lag: options.max_auditor_lag,
+        auditor_start: options.auditor_start,
         max_ahead: options.max_ahead,
         max_behind: options.max_behind,
         reasonable_monitoring_window: options.rmw,

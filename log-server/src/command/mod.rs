@@ -11,7 +11,12 @@ use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
 use keyglass_account::problem::ProblemDetails;
 use keyglass_keytrans::config::CipherSuite;
 use keyglass_log_server::{
-    data_dir::DataError, init::InitError, publisher::PolicyUnusable, server::Failed, server::StartError,
+    audit::poll::{self, BadUrl},
+    data_dir::DataError,
+    init::InitError,
+    publisher::PolicyUnusable,
+    server::Failed,
+    server::StartError,
 };
 use keyglass_tlog::{note::Vkey, policy::PolicyError};
 use thiserror::Error;
@@ -99,6 +104,10 @@ struct InitOptions {
     #[arg(long, global = true, value_name = "MS", default_value = "3600000")]
     max_auditor_lag: u64,
 
+    /// init: the first log entry that the auditor verifies, which has to be 0 under suite 0x0002
+    #[arg(long, global = true, value_name = "N", default_value = "0")]
+    auditor_start: u64,
+
     /// init: the reasonable monitoring window in milliseconds: how often owners are expected to monitor
     #[arg(long, global = true, value_name = "MS", default_value = "86400000")]
     rmw: u64,
@@ -126,6 +135,10 @@ struct ServeOptions {
     /// serve: a tlog-policy file; its `witness <name> <vkey> <url>` lines are asked, its quorum line says which suffice
     #[arg(long, global = true, value_name = "FILE")]
     policy: Option<PathBuf>,
+
+    /// serve: the URL of the auditor that the log's configuration names; needed in third-party-auditing mode only
+    #[arg(long, global = true, value_name = "URL", value_parser = parse_auditor)]
+    auditor: Option<poll::Settings>,
 
     /// serve: the greatest age of the last log entry before an empty one is added, in milliseconds; a fifth of max-behind,
     /// at most a minute, without this option
@@ -226,6 +239,7 @@ impl CommandError {
             | Self::Init(_)
             | Self::Heartbeat { .. }
             | Self::Bounds => 2,
+            Self::Start(StartError::AuditorAddress { .. }) => 2,
             Self::Data(_) | Self::Start(_) => 3,
             Self::PolicyFile { .. } | Self::Policy { .. } | Self::PolicyUnusable { .. } => 4,
             Self::Listen { .. } => 5,
@@ -283,6 +297,10 @@ fn parse_suite(text: &str) -> Result<CipherSuite, String> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
     let number = u16::from_str_radix(digits, 16).map_err(|_| "a suite is a hexadecimal number".to_owned())?;
     CipherSuite::from_number(number).ok_or_else(|| "the suites are 0xF001 and 0x0002".to_owned())
+}
+
+fn parse_auditor(text: &str) -> Result<poll::Settings, BadUrl> {
+    poll::Settings::new(text)
 }
 
 fn parse_vkey(text: &str) -> Result<Vkey, String> {

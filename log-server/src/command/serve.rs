@@ -88,6 +88,7 @@ fn settings(options: &ServeOptions, policy: Policy, directory: &DataDir) -> Resu
             grace: Duration::from_millis(options.pruning_grace),
             ..pruning::Settings::default()
         },
+        auditor: options.auditor.clone(),
         rate: rate(options.rate_limit),
     })
 }

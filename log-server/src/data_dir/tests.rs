@@ -60,6 +60,7 @@ fn choices() -> Choices {
         suite: CipherSuite::Tlog,
         auditor: None,
         max_auditor_lag: 0,
+        auditor_start: 0,
         max_ahead: 1,
         max_behind: 1,
         reasonable_monitoring_window: 1,

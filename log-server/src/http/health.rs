@@ -15,7 +15,14 @@ use axum::{
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::{clock::Clock, pruning, published::Published, publisher, sequencer, store::Store};
+use crate::{
+    audit::{heads::AuditorHeads, poll},
+    clock::Clock,
+    pruning,
+    published::Published,
+    publisher, sequencer,
+    store::Store,
+};
 
 /// What health is judged by.
 pub struct Watched {
@@ -23,6 +30,8 @@ pub struct Watched {
     pub sequenced: Option<watch::Receiver<sequencer::State>>,
     /// How publication goes; absent if this server does not publish.
     pub publisher: Option<watch::Receiver<publisher::Status>>,
+    /// The auditor; absent if the log has none.
+    pub auditor: Option<Audited>,
     /// The published head.
     pub published: Arc<Published>,
     /// Where the timestamp of the head's last entry is.
@@ -33,6 +42,14 @@ pub struct Watched {
     pub max_behind: Duration,
     /// How pruning goes; absent if log entries do not expire.
     pub pruning: Option<watch::Receiver<pruning::Status>>,
+}
+
+/// How the log's auditor does.
+pub struct Audited {
+    /// Its newest head.
+    pub heads: Arc<AuditorHeads>,
+    /// How it answers.
+    pub status: watch::Receiver<poll::Status>,
 }
 
 /// The body of both answers.
@@ -54,8 +71,25 @@ pub struct Report {
     pub unwitnessed: bool,
     /// The witnesses that are asked.
     pub witnesses: Vec<WitnessReport>,
+    /// The auditor, in third-party-auditing mode.
+    pub auditor: Option<AuditorReport>,
     /// Why a restart is needed.
     pub failed: Option<String>,
+}
+
+/// How the auditor does.
+#[derive(Debug, Clone, Serialize)]
+pub struct AuditorReport {
+    /// The size of its newest head; 0 before the first.
+    pub tree_size: u64,
+    /// How far that head lags behind the last published entry; absent before the first.
+    pub lag_ms: Option<u64>,
+    /// Whether clients would refuse it.
+    pub behind: bool,
+    /// How often in a row it has failed.
+    pub failures: u32,
+    /// How it failed last.
+    pub error: Option<String>,
 }
 
 /// How a witness does.
@@ -75,9 +109,28 @@ impl Watched {
     /// The age of the last published entry. Reads one record of the store.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
+        let age = self.clock.now().0.saturating_sub(self.rightmost()?);
+        Some(Duration::from_millis(age))
+    }
+
+    /// The timestamp of the last published entry. Reads one record of the store.
+    fn rightmost(&self) -> Option<u64> {
         let last = self.published.current()?.size.checked_sub(1)?;
-        let entry = self.store.snapshot().ok()?.entry(last).ok()??;
-        Some(Duration::from_millis(self.clock.now().0.saturating_sub(entry.timestamp)))
+        Some(self.store.snapshot().ok()?.entry(last).ok()??.timestamp)
+    }
+
+    fn auditor(&self) -> Option<AuditorReport> {
+        let Audited { heads, status } = self.auditor.as_ref()?;
+        let rightmost = self.rightmost().unwrap_or_default();
+        let failing = status.borrow().failing.clone();
+        let (failures, error) = failing.map_or((0, None), |(n, error)| (n, Some(error.to_string())));
+        Some(AuditorReport {
+            tree_size: heads.size().unwrap_or_default(),
+            lag_ms: heads.lag(rightmost),
+            behind: heads.served(rightmost).is_err(),
+            failures,
+            error,
+        })
     }
 
     /// The state of everything.
@@ -105,6 +158,13 @@ impl Watched {
                 publisher.missing
             ));
         }
+        let auditor = self.auditor();
+        if auditor.as_ref().is_some_and(|auditor| auditor.behind) {
+            problems.push(
+                "the auditor has not signed a head that is recent enough: no operation is answered"
+                    .to_owned(),
+            );
+        }
         let witness = |status: publisher::WitnessStatus| {
             let (failures, error) =
                 status.failing.map_or((0, None), |(n, error)| (n, Some(error.to_string())));
@@ -123,6 +183,7 @@ impl Watched {
             missing_witnesses: publisher.missing,
             unwitnessed: publisher.unwitnessed,
             witnesses: publisher.witnesses.into_iter().map(witness).collect(),
+            auditor,
             failed: failed.map(|reason| reason.as_ref().to_owned()),
         }
     }

@@ -23,7 +23,10 @@ use prometheus_client::{
 };
 use tokio::time::Instant;
 
-use super::{failure::Failure, health::Watched};
+use super::{
+    failure::Failure,
+    health::{AuditorReport, Watched},
+};
 use crate::pruning::Status;
 
 /// The labels of requests.
@@ -92,6 +95,42 @@ pub struct Metrics {
     cosigned: Family<WitnessLabels, Gauge>,
     failures: Family<WitnessLabels, Gauge>,
     pruning: PruningGauges,
+    auditor: AuditorGauges,
+}
+
+/// What is watched of the auditor; all 0 for a log without one.
+#[derive(Default)]
+struct AuditorGauges {
+    entries: Gauge,
+    lag: Gauge<f64, AtomicU64>,
+    behind: Gauge,
+    failures: Gauge,
+}
+
+impl AuditorGauges {
+    fn registered(registry: &mut Registry) -> Self {
+        let gauges = Self::default();
+        registry.register("auditor_entries", "The size of the auditor's newest head", gauges.entries.clone());
+        registry.register(
+            "auditor_lag_seconds",
+            "How far that head lags behind the last published log entry",
+            gauges.lag.clone(),
+        );
+        registry.register(
+            "auditor_behind",
+            "1 if clients would refuse it, so that no operation is answered",
+            gauges.behind.clone(),
+        );
+        registry.register("auditor_failures", "Failures in a row of the auditor", gauges.failures.clone());
+        gauges
+    }
+
+    fn observe(&self, report: &AuditorReport) {
+        self.entries.set(i64::try_from(report.tree_size).unwrap_or(i64::MAX));
+        self.lag.set(core::time::Duration::from_millis(report.lag_ms.unwrap_or_default()).as_secs_f64());
+        self.behind.set(i64::from(report.behind));
+        self.failures.set(i64::from(report.failures));
+    }
 }
 
 fn histogram() -> Histogram {
@@ -123,6 +162,7 @@ impl Default for Metrics {
         );
         registry.register("witness_failures", "Failures in a row of a witness", failures.clone());
         let pruning = PruningGauges::register(&mut registry);
+        let auditor = AuditorGauges::registered(&mut registry);
         Self {
             registry,
             requests,
@@ -136,6 +176,7 @@ impl Default for Metrics {
             cosigned,
             failures,
             pruning,
+            auditor,
         }
     }
 }
@@ -153,6 +194,9 @@ impl Metrics {
         self.failed.set(i64::from(report.failed.is_some()));
         if let Some(pruning) = &watched.pruning {
             self.pruning.observe(*pruning.borrow());
+        }
+        if let Some(auditor) = &report.auditor {
+            self.auditor.observe(auditor);
         }
         for witness in &report.witnesses {
             let labels = WitnessLabels { witness: witness.name.clone() };

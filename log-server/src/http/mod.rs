@@ -10,6 +10,7 @@ use axum::{
 use keyglass_account::problem::Problem;
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub mod audit;
 pub mod body;
 pub mod connections;
 pub mod failure;

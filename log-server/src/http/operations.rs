@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The media type of requests and answers.
-const MEDIA_TYPE: &str = "application/octet-stream";
+pub(super) const MEDIA_TYPE: &str = "application/octet-stream";
 
 /// The longest question in bytes: a label, and the 255 entries of a monitoring map.
 const MAX_QUESTION: usize = 4096;

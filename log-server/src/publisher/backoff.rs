@@ -7,26 +7,26 @@ use rand::RngExt as _;
 /// Waits that double with each failure, each drawn at random between half and all of its length, so that logs which
 /// lost one witness at the same moment do not come back to it at the same moment.
 #[derive(Debug, Clone)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     least: Duration,
     most: Duration,
     next: Duration,
 }
 
 impl Backoff {
-    pub(super) fn new(least: Duration, most: Duration) -> Self {
+    pub(crate) fn new(least: Duration, most: Duration) -> Self {
         Self { least, most, next: least }
     }
 
     /// The wait after one more failure.
-    pub(super) fn failed(&mut self) -> Duration {
+    pub(crate) fn failed(&mut self) -> Duration {
         let wait = self.next;
         self.next = wait.saturating_mul(2).min(self.most);
         wait / 2 + rand::rng().random_range(Duration::ZERO..=wait / 2)
     }
 
     /// Forgets the failures.
-    pub(super) fn succeeded(&mut self) {
+    pub(crate) fn succeeded(&mut self) {
         self.next = self.least;
     }
 }

@@ -38,10 +38,12 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use backoff::Backoff;
 pub use head::{
     Cosignatures, HeadSigner, MAX_SIGNATURE_LEN, OwnSignature, SignedHead, SignerError, to_publish,
 };
 pub use witness::AskError;
+pub(crate) use witness::reason;
 
 use round::Round;
 use witness::Witness;

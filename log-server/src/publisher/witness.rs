@@ -167,12 +167,16 @@ fn unreachable(error: &reqwest::Error) -> AskError {
     if error.is_timeout() {
         return AskError::Deadline;
     }
-    // reqwest's own words name the URL only; the reason is at the end of the chain.
+    AskError::Unreachable(reason(error))
+}
+
+/// Why a request failed: reqwest's own words name the URL only; the reason is at the end of the chain.
+pub(crate) fn reason(error: &reqwest::Error) -> String {
     let mut reason: &dyn core::error::Error = error;
     while let Some(source) = reason.source() {
         reason = source;
     }
-    AskError::Unreachable(reason.to_string())
+    reason.to_string()
 }
 
 /// A body of at most [`MAX_ANSWER`] bytes.

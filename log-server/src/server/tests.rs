@@ -34,6 +34,7 @@ use crate::{
     testkit::{Manner, policy_of, witness_at},
 };
 
+mod auditing;
 mod erasure;
 mod pruning;
 
@@ -47,21 +48,29 @@ struct Rig {
 }
 
 impl Rig {
-    fn new(suite: CipherSuite) -> Self {
-        Self::with(suite, 86_400_000, None)
-    }
-
-    fn with(suite: CipherSuite, reasonable_monitoring_window: u64, maximum_lifetime: Option<u64>) -> Self {
-        let choices = Choices {
+    fn choices(suite: CipherSuite) -> Choices {
+        Choices {
             prefix: "log.example".to_owned(),
             suite,
             auditor: None,
             max_auditor_lag: 0,
+            auditor_start: 0,
             max_ahead: 60_000,
             max_behind: 600_000,
-            reasonable_monitoring_window,
-            maximum_lifetime,
-        };
+            reasonable_monitoring_window: 86_400_000,
+            maximum_lifetime: None,
+        }
+    }
+
+    fn new(suite: CipherSuite) -> Self {
+        Self::of(Self::choices(suite))
+    }
+
+    fn with(suite: CipherSuite, reasonable_monitoring_window: u64, maximum_lifetime: Option<u64>) -> Self {
+        Self::of(Choices { reasonable_monitoring_window, maximum_lifetime, ..Self::choices(suite) })
+    }
+
+    fn of(choices: Choices) -> Self {
         let log = new_log(&choices, &mut StdRng::seed_from_u64(11)).unwrap();
         let directory = tempfile::tempdir().unwrap();
         DataDir::create(&directory.path().join("log"), &log.identity, &service_families()).unwrap();
@@ -93,6 +102,7 @@ impl Rig {
             limits: Limits::default(),
             pruning: crate::pruning::Settings::default(),
             rate: None,
+            auditor: None,
         };
         change(&mut settings);
         let listener = connections::bind(address.parse().unwrap()).unwrap();

@@ -97,6 +97,7 @@ impl<S: Store> Rig<S> {
             suite,
             auditor: None,
             max_auditor_lag: 0,
+            auditor_start: 0,
             max_ahead: 1000,
             max_behind: 1_000_000,
             reasonable_monitoring_window: window,

@@ -1,0 +1,118 @@
+//! Signing heads ("Auditor Tree Head Signature"): of what was verified, and only while it is recent. Pure.
+
+use std::time::Duration;
+
+use keyglass_keytrans::{
+    config::CipherSuite,
+    wire::{AuditorTreeHead, AuditorTreeHeadTbs, Wire as _},
+};
+use keyglass_tlog::{
+    Digest, checkpoint::Checkpoint, cosignature::Cosigner, note::format_signature_lines, time::UnixMillis,
+};
+use thiserror::Error;
+
+use crate::trust::Trust;
+
+/// Why a head is not signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum NotSigned {
+    /// The last entry is older than the auditor may lag behind.
+    #[error("its last entry is {age_ms} ms old; the configuration allows {max_lag_ms} ms")]
+    TooOld {
+        /// Its age.
+        age_ms: u64,
+        /// `Configuration.max_auditor_lag`.
+        max_lag_ms: u64,
+    },
+    /// The last entry is ahead of the clock.
+    #[error("its last entry is {ahead_ms} ms ahead of the clock")]
+    Ahead {
+        /// How far.
+        ahead_ms: u64,
+    },
+    /// The clock tells no time that a signature may carry.
+    #[error("the clock is not set")]
+    Clock,
+    /// Something has no encoding.
+    #[error("the head has no encoding")]
+    Encoding,
+}
+
+/// The auditor that a log's configuration names, with its key.
+#[derive(Debug)]
+pub struct Signer {
+    key: Cosigner,
+    max_lag: Duration,
+}
+
+/// What is signed: all that was verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verified {
+    /// The number of entries.
+    pub size: u64,
+    /// The log tree's root.
+    pub root: Digest,
+    /// The timestamp of the last entry.
+    pub last: UnixMillis,
+}
+
+impl Signer {
+    /// The signer with this key, if it is the key of the log's auditor.
+    #[must_use]
+    pub fn new(key: Cosigner, trust: &Trust) -> Option<Self> {
+        let fields = trust.auditing()?;
+        let own = match trust.suite() {
+            CipherSuite::Tlog => key.vkey().to_string().into_bytes(),
+            CipherSuite::Draft => key.signing_key().verifying_key().to_bytes().to_vec(),
+        };
+        let max_lag = Duration::from_millis(fields.max_auditor_lag);
+        (own == fields.auditor_public_key).then_some(Self { key, max_lag })
+    }
+
+    /// Signs the head of what was verified, which the caller has made durable.
+    ///
+    /// # Errors
+    /// [`NotSigned`].
+    pub fn sign(
+        &self,
+        trust: &Trust,
+        verified: &Verified,
+        now: UnixMillis,
+    ) -> Result<AuditorTreeHead, NotSigned> {
+        let (age, ahead) = (now.saturating_since(verified.last), verified.last.saturating_since(now));
+        if age > self.max_lag {
+            return Err(NotSigned::TooOld { age_ms: ms(age), max_lag_ms: ms(self.max_lag) });
+        }
+        if ahead > trust.max_ahead() {
+            return Err(NotSigned::Ahead { ahead_ms: ms(ahead) });
+        }
+        let Verified { size: tree_size, root, last } = *verified;
+        match trust.suite() {
+            CipherSuite::Tlog => {
+                let checkpoint = Checkpoint::new(trust.origin(), tree_size, root);
+                let checkpoint = checkpoint.map_err(|_| NotSigned::Encoding)?;
+                let time = now.to_seconds();
+                let line = self.key.cosign(&checkpoint, time).map_err(|_| NotSigned::Clock)?;
+                let signature = format_signature_lines(&[line]).into_bytes();
+                // The cosignature covers no other timestamp.
+                let timestamp = time.to_millis().ok_or(NotSigned::Clock)?.0;
+                Ok(AuditorTreeHead { timestamp, tree_size, signature })
+            }
+            CipherSuite::Draft => {
+                // Step 8 of "Auditing": the timestamp of the last update.
+                let (config, timestamp) = (trust.configuration().clone(), last.0);
+                let signed = AuditorTreeHeadTbs { config, timestamp, tree_size, root };
+                let signed = signed.encode().map_err(|_| NotSigned::Encoding)?;
+                let signature = self.key.signing_key().sign(&signed).0.to_vec();
+                Ok(AuditorTreeHead { timestamp, tree_size, signature })
+            }
+        }
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
