@@ -91,7 +91,15 @@ async fn look(context: &mut Context, round: &mut Round) -> Result<(), Failure> {
         round.take(&label, looked)?;
         round.checked.contacts = round.checked.contacts.saturating_add(1);
     }
-    Ok(())
+    // Kept for comparing with other people; and where there is nobody to look at, the log itself is.
+    match context.recent_heads().await {
+        Err(failure) if concerns_all(failure.verdict) => Err(failure),
+        Err(failure) => {
+            round.events.push(Event::of_failure(None, failure));
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+    }
 }
 
 impl Round {
@@ -177,6 +185,7 @@ fn concerns_all(verdict: Verdict) -> bool {
         verdict,
         Verdict::Misbehaving
             | Verdict::Unreconciled
+            | Verdict::Disputed
             | Verdict::Unwitnessed
             | Verdict::Stale
             | Verdict::Unreachable
@@ -187,11 +196,12 @@ fn concerns_all(verdict: Verdict) -> bool {
 
 /// The place of a verdict among what a round can come to; the gravest is 0.
 fn gravity(verdict: Verdict) -> usize {
-    const ORDER: [Verdict; 14] = [
+    const ORDER: [Verdict; 15] = [
         Verdict::Misbehaving,
         Verdict::Unexpected,
         Verdict::Withheld,
         Verdict::Unreconciled,
+        Verdict::Disputed,
         Verdict::Changed,
         Verdict::Refused,
         Verdict::Invalid,
