@@ -34,4 +34,6 @@ pub mod view;
 pub mod wire;
 
 #[cfg(test)]
+mod lies;
+#[cfg(test)]
 mod vectors;

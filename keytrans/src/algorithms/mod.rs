@@ -13,7 +13,7 @@ mod tree;
 mod update;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use contact::{MonitoringMap, OwnerContext, contact_monitor};
 pub use distinguished::{Recent, walk_distinguished};

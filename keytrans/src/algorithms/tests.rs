@@ -21,7 +21,7 @@ impl View for Timestamps {
 }
 
 /// The draft's recursion, over all entries.
-fn distinguished_by_recursion(timestamps: &[u64], window: u64) -> Vec<u64> {
+pub(crate) fn distinguished_by_recursion(timestamps: &[u64], window: u64) -> Vec<u64> {
     fn visit(entry: u64, bounds: (u64, u64), timestamps: &[u64], window: u64, found: &mut Vec<u64>) {
         if bounds.1 - bounds.0 < window {
             return;

@@ -17,7 +17,9 @@ mod trust;
 mod update;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod session;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use distinguished::{Agreement, DistinguishedEntry, compare_roots};
 pub use error::{HeadError, ProofError, VerifyError};

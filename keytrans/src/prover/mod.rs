@@ -11,7 +11,11 @@ mod search;
 mod update;
 
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 pub(crate) mod model;
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod reference_tests;
 #[cfg(test)]
