@@ -44,6 +44,9 @@ pub enum InitError {
     /// The auditor's key is of the wrong kind for the suite.
     #[error("the auditor's key is not a cosigner's")]
     AuditorKey,
+    /// An audit that does not begin with the log needs tiles to take its tree from, which suite 0x0002 does not have.
+    #[error("under suite 0x0002 an audit begins at entry 0")]
+    AuditorStart,
     /// An entry would die before clients may rely on it.
     #[error("the maximum lifetime must be greater than the reasonable monitoring window")]
     Lifetime,
@@ -125,6 +128,9 @@ fn mode(choices: &Choices) -> Result<ModeFields, InitError> {
         }
         _ => return Err(InitError::AuditorKey),
     };
+    if choices.suite == CipherSuite::Draft && choices.auditor_start > 0 {
+        return Err(InitError::AuditorStart);
+    }
     let max_auditor_lag = choices.max_auditor_lag;
     Ok(ModeFields::ThirdPartyAuditing(AuditingFields {
         max_auditor_lag,

@@ -82,6 +82,8 @@ fn begin(log: &Log, request: &UpdateRequest, author: Author) -> Result<Step, Fai
     })?;
     // The head is read after the label's record: what was published when the record was read still is.
     let head = log.head()?;
+    // What could not be answered in the end is not begun.
+    answers::served_head(log, &head, &*log.store().snapshot()?)?;
     if admission.record().is_some_and(|record| record.newest_position() >= head.size) {
         return Err(pending());
     }

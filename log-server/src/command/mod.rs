@@ -66,7 +66,7 @@ enum Command {
     Init,
     /// Run the log
     ///
-    /// Needs --data, --listen and --policy. The first line on stdout is a JSON object with the URL that is served
+    /// Needs --data, --listen and --policy, and --auditor where the configuration names an auditor. The first line on stdout is a JSON object with the URL that is served
     /// (`listening`); the log goes to stderr, filtered by RUST_LOG. SIGTERM ends it.
     Serve,
     /// Put a reset record on top of an account whose owner has lost all keys, in a running server

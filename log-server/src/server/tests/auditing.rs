@@ -185,6 +185,12 @@ async fn nothing_is_answered_before_the_auditor_has_signed_and_then_everything_w
             let retry = refused(owner.post(path, body).await, Problem::AuditorBehind).await;
             assert_eq!(retry.as_deref(), Some("1"));
         }
+        // Nor does an update become part of the log.
+        let record = Owner::new(9).next(&rig.origin);
+        let (label, values) = (LABEL.to_vec(), vec![LabelValue { value: record }]);
+        let update = UpdateRequest { last: None, label, greatest_version: None, values };
+        refused(owner.post("/v1/update", update.encode().unwrap()).await, Problem::AuditorBehind).await;
+        assert_eq!(server.state.borrow().size, 1);
         let ready = owner.get("/readyz").await;
         assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(ready.text().await.unwrap().contains("the auditor has not signed a head"));
@@ -397,23 +403,34 @@ async fn a_head_is_used_only_if_users_would_take_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_is_served_up_to_the_lag_and_no_longer() {
-    let log = Heads::new(CipherSuite::Draft, 2).await;
+    let log = Heads::new(CipherSuite::Draft, 0).await;
     let data = reopen(&log.rig);
     let store = RocksStore::new(Arc::clone(&data.db));
     let snapshot = store.snapshot().unwrap();
-    let heads =
-        AuditorHeads::open(&data.path, &log.rig.encoded, &*snapshot, Some(&log.published)).unwrap().unwrap();
-    assert_eq!(heads.served(0), Err(Behind::Nothing));
+    let heads = AuditorHeads::open(&data.path, &log.rig.encoded, &*snapshot, Some(&log.published));
+    let heads = heads.unwrap().unwrap();
+    assert_eq!((heads.served(0), heads.lag(0)), (Err(Behind::Nothing), None));
     let timestamp = log.timestamps[2];
-    let accept = |head| heads.accept(&*snapshot, &log.published, head, UnixMillis(timestamp));
-    // An audit that begins at entry 2 vouches for nothing before it.
-    let refused = HeadRefused::BeforeStart { size: 2, start: 2 };
-    assert_eq!(accept(log.head(1, 2, log.timestamps[1])), Err(refused));
-    assert_eq!(accept(log.head(1, 3, timestamp)), Ok(true));
+    let head = log.head(1, 3, timestamp);
+    assert_eq!(heads.accept(&*snapshot, &log.published, head, UnixMillis(timestamp)), Ok(true));
     assert_eq!(heads.served(timestamp + LAG).unwrap().tree_size, 3);
     let behind = Behind::Lag { lag_ms: LAG + 1, max_lag_ms: LAG };
     assert_eq!(heads.served(timestamp + LAG + 1), Err(behind));
     assert_eq!(heads.lag(timestamp + 7), Some(7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audit_vouches_for_nothing_before_its_start() {
+    let log = Heads::new(CipherSuite::Tlog, 2).await;
+    let now = log.timestamps[2] + 1000;
+    let refused = HeadRefused::BeforeStart { size: 2, start: 2 };
+    let offered = [log.head(1, 2, now), log.head(1, 3, now)].map(|head| (head, now));
+    assert_eq!(log.offer(&offered), (vec![Err(refused), Ok(true)], Some(3)));
+    // Without tiles there is nothing to begin from but the log's beginning.
+    let auditor = Some(cosigner(1).vkey().clone());
+    let choices = Choices { auditor, auditor_start: 1, ..Rig::choices(CipherSuite::Draft) };
+    let refused = new_log(&choices, &mut StdRng::seed_from_u64(11)).err();
+    assert_eq!(refused, Some(crate::init::InitError::AuditorStart));
 }
 
 #[tokio::test(flavor = "multi_thread")]

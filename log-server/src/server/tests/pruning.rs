@@ -1,5 +1,7 @@
 //! A running server whose log entries expire.
 
+use keyglass_tlog::tile::{Content, Tile};
+
 use super::*;
 
 /// Waits until everything before a log entry is pruned.
