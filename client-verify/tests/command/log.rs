@@ -67,12 +67,19 @@ pub struct TestLog {
     pub cosigning: Vec<usize>,
     /// What is added to the clock for new entries.
     skew: i64,
+    /// How long its entries live, in milliseconds, if not for ever.
+    lifetime: Option<u64>,
 }
 
 impl TestLog {
     /// A log with one entry.
     pub fn new() -> Self {
         Self::with_skew(0)
+    }
+
+    /// A log with one entry, whose entries live so many milliseconds.
+    pub fn with_lifetime(lifetime: u64) -> Self {
+        Self { lifetime: Some(lifetime), ..Self::new() }
     }
 
     /// A log with one entry, whose clock is off by so many milliseconds.
@@ -83,6 +90,7 @@ impl TestLog {
             labels: BTreeMap::new(),
             cosigning: vec![0, 1, 2],
             skew,
+            lifetime: None,
         };
         log.append(&[]);
         log
@@ -93,6 +101,11 @@ impl TestLog {
     }
 
     pub fn configuration() -> Configuration {
+        Self::configuration_with(None)
+    }
+
+    /// The configuration of a log whose entries live so many milliseconds.
+    fn configuration_with(maximum_lifetime: Option<u64>) -> Configuration {
         let mut config = Configuration {
             ciphersuite: CipherSuite::Tlog.number(),
             signature_public_key: Vec::new(),
@@ -101,7 +114,7 @@ impl TestLog {
             max_ahead: 10_000,
             max_behind: 600_000,
             reasonable_monitoring_window: 86_400_000,
-            maximum_lifetime: None,
+            maximum_lifetime,
         };
         let origin = config.origin("log.example").unwrap();
         config.signature_public_key = signer(&origin).vkey().to_string().into_bytes();
@@ -112,15 +125,27 @@ impl TestLog {
         Self::configuration().origin("log.example").unwrap()
     }
 
+    /// This log's own configuration.
+    pub fn config(&self) -> Configuration {
+        Self::configuration_with(self.lifetime)
+    }
+
+    fn own_origin(&self) -> String {
+        self.config().origin("log.example").unwrap()
+    }
+
+    /// This log's own policy.
+    pub fn own_policy(&self) -> String {
+        policy_for(&signer(&self.own_origin()).vkey().to_string())
+    }
+
     pub fn vkey() -> String {
         signer(&Self::origin()).vkey().to_string()
     }
 
     /// A policy in which two of the three witnesses suffice.
     pub fn policy() -> String {
-        let lines: Vec<String> =
-            (0..3).map(|n| format!("witness {} {}", WITNESSES[n], witness(n).vkey())).collect();
-        format!("log {}\n{}\ngroup all 2 w1 w2 w3\nquorum all\n", Self::vkey(), lines.join("\n"))
+        policy_for(&Self::vkey())
     }
 
     pub fn size(&self) -> u64 {
@@ -193,13 +218,13 @@ impl TestLog {
     }
 
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint::new(&Self::origin(), self.size(), self.nodes().1).unwrap()
+        Checkpoint::new(&self.own_origin(), self.size(), self.nodes().1).unwrap()
     }
 
     /// The signature lines of the head.
     pub fn lines(&self) -> String {
         let checkpoint = self.checkpoint();
-        let mut lines = format!("{}\n", signer(&Self::origin()).sign(&checkpoint.text()));
+        let mut lines = format!("{}\n", signer(&self.own_origin()).sign(&checkpoint.text()));
         for &n in &self.cosigning {
             let time = UnixSeconds(now() / 1000);
             lines.push_str(&format!("{}\n", witness(n).cosign(&checkpoint, time).unwrap()));
@@ -213,13 +238,13 @@ impl TestLog {
     }
 
     pub fn head(&self) -> ServedHead {
-        let config = Self::configuration();
+        let config = self.config();
         ServedHead {
             tree_head: TreeHead { tree_size: self.size(), signature: self.lines().into_bytes() },
             auditor_tree_head: None,
             suite: CipherSuite::Tlog,
             monitoring_window: config.reasonable_monitoring_window,
-            maximum_lifetime: None,
+            maximum_lifetime: config.maximum_lifetime,
         }
     }
 
@@ -246,6 +271,12 @@ impl TestLog {
             .collect();
         Some(encode_tile(&hashes))
     }
+}
+
+fn policy_for(vkey: &str) -> String {
+    let lines: Vec<String> =
+        (0..3).map(|n| format!("witness {} {}", WITNESSES[n], witness(n).vkey())).collect();
+    format!("log {vkey}\n{}\ngroup all 2 w1 w2 w3\nquorum all\n", lines.join("\n"))
 }
 
 fn signer(origin: &str) -> NoteSigner {

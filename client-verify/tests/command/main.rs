@@ -32,7 +32,7 @@ use keyglass_client_verify::{
 use keyglass_keytrans::wire::Wire as _;
 use serde_json::Value;
 
-use crate::{log::TestLog, server::Server};
+use crate::server::Server;
 
 /// What a run of the command left behind.
 pub struct Run {
@@ -59,8 +59,11 @@ pub struct Person {
 impl Person {
     pub fn new(server: &Server) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("policy"), TestLog::policy()).unwrap();
-        let configuration = TestLog::configuration().encode().unwrap();
+        let (policy, configuration) = {
+            let log = &server.world().log;
+            (log.own_policy(), log.config().encode().unwrap())
+        };
+        std::fs::write(directory.path().join("policy"), policy).unwrap();
         std::fs::write(directory.path().join("configuration"), configuration).unwrap();
         Self { directory, address: format!("http://{}", server.address) }
     }

@@ -515,3 +515,27 @@ fn an_expiry_that_cannot_be_is_withheld() {
     let (verdict, round) = bob.json(&["monitor"]);
     assert_eq!((verdict, events(&round)), (Verdict::Withheld, named(&[("never_expires", "bob")])));
 }
+
+/// Nobody looked for longer than the log's entries live: that is said once, and watching goes on.
+#[test]
+fn what_nobody_looked_at_for_too_long_is_watched_anew() {
+    for (path, label) in [("/v1/owner-monitor", "bob"), ("/v1/contact-monitor", "alice")] {
+        let server = Server::start();
+        server.world().log = TestLog::with_lifetime(40 * 86_400_000);
+        let (alice, bob) = (Person::new(&server), Person::new(&server));
+        bob.done(&["register", "bob"]);
+        alice.done(&["register", "alice"]);
+        assert_eq!(bob.done(&["lookup", "alice"])["watch_pending"], true);
+        server.world().log.grow_to(5);
+        let mut expired = true;
+        server.lie(move |_, request| {
+            let expires = request.path == path && std::mem::take(&mut expired);
+            expires.then(|| Response::problem(Problem::ExpiredVersion))
+        });
+        let (verdict, round) = bob.json(&["monitor"]);
+        assert_eq!((verdict, events(&round)), (Verdict::Updated, named(&[("unwatched", label)])), "{round}");
+        bob.done(&["monitor"]);
+        server.world().log.grow_to(9);
+        bob.done(&["monitor"]);
+    }
+}
