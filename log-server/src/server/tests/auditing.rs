@@ -501,3 +501,38 @@ async fn updates_are_served_as_far_as_the_log_is_published() {
     refused(client.post("/v1/audit/updates", Vec::new()).await, Problem::MethodNotAllowed).await;
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pruning_waits_for_the_auditor() {
+    for suite in [CipherSuite::Tlog, CipherSuite::Draft] {
+        let rig = Rig::of(Choices {
+            auditor: Some(cosigner(1).vkey().clone()),
+            max_auditor_lag: 3_600_000,
+            reasonable_monitoring_window: 20,
+            maximum_lifetime: Some(50),
+            ..Rig::choices(suite)
+        });
+        let mut auditor = Auditor::start(&rig).await;
+        let often = audited_by(&auditor.url, 2);
+        let quick = |settings: &mut Settings| {
+            often(settings);
+            settings.pruning.grace = Duration::from_millis(1);
+        };
+        let (server, client) = rig.start_with("quorum none\n", "127.0.0.1:0", quick).await;
+        published(&server, 20).await;
+        let pruned = || server.log().store().snapshot().unwrap().pruned().unwrap();
+        assert_eq!(pruned(), 0, "the auditor may still begin");
+        auditor.vouch(&server, &client).await;
+        let size = server.log().auditor_size().unwrap();
+        // All these entries expire, and the tree of the last is kept: what the next one changes is still to be told.
+        while pruned() < size - 1 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        published(&server, size + 50).await;
+        assert_eq!(pruned(), size - 1);
+        refused(client.get(&format!("/v1/audit/updates?from={}", size - 1)).await, Problem::Pruned).await;
+        auditor.vouch(&server, &client).await;
+        assert!(auditor.audited.size() >= size + 50);
+        server.stop().await;
+    }
+}
