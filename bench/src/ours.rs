@@ -112,7 +112,14 @@ impl Log {
             let nodes = appender.append(LogHash::Rfc6962.leaf(entry.timestamp, entry.tree.value()));
             top.update(&change.pages, &change.superseded);
             let labels = new.into_iter().map(|new| label_update(new, position)).collect();
-            let batch = Batch { entry, nodes, pages: change.pages, superseded: change.superseded, labels };
+            let batch = Batch {
+                entry,
+                nodes,
+                pages: change.pages,
+                superseded: change.superseded,
+                replaced: Vec::new(),
+                labels,
+            };
             store.commit(position, &batch).unwrap();
         }
         let proofs = ProofCache::new(Arc::clone(&vrf), &Limits::default());
@@ -271,7 +278,14 @@ fn extend(log: &Log, size: u64) {
     while position < size {
         let entry = EntryRecord { timestamp: BEGAN + position * STEP, tree };
         let nodes = appender.append(LogHash::Rfc6962.leaf(entry.timestamp, entry.tree.value()));
-        let batch = Batch { entry, nodes, pages: Vec::new(), superseded: Vec::new(), labels: Vec::new() };
+        let batch = Batch {
+            entry,
+            nodes,
+            pages: Vec::new(),
+            superseded: Vec::new(),
+            replaced: Vec::new(),
+            labels: Vec::new(),
+        };
         log.store.commit(position, &batch).unwrap();
         position += 1;
     }
