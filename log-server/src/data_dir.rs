@@ -8,6 +8,7 @@
 //! db/             RocksDB
 //! auditor-head    the newest head of the log's auditor, TLS-encoded, in third-party-auditing mode
 //! operator.sock   the operator's socket while the server runs, mode 0600
+//! handover        where the log ended and which log came after it, once it has ended
 //! ```
 //!
 //! Whoever can read the two keys can speak for the log: the server refuses keys that others may read.
@@ -46,6 +47,8 @@ const VRF_KEY: &str = "vrf.key";
 const DATABASE: &str = "db";
 /// The operator's socket within the directory.
 pub const SOCKET: &str = "operator.sock";
+/// The handover within the directory, once the log has ended.
+pub const HANDOVER: &str = "handover";
 /// No file beside the database is longer.
 const MAX_FILE: u64 = 1 << 20;
 
@@ -95,6 +98,9 @@ pub enum DataError {
         /// What does not fit.
         error: Mismatch,
     },
+    /// The log has ended and must sign nothing more.
+    #[error("{0} is of a log that has ended: it was handed over to another log and is not served again")]
+    Ended(PathBuf),
     /// The database.
     #[error(transparent)]
     Database(#[from] OpenError),
@@ -215,11 +221,24 @@ impl DataDir {
         File::open(path).and_then(|directory| directory.sync_all()).map_err(at)
     }
 
-    /// Opens a directory that [`create`](Self::create) made.
+    /// Opens a directory that [`create`](Self::create) made, of a log that has not ended.
     ///
     /// # Errors
     /// [`DataError`]; nothing is repaired.
     pub fn open(path: &Path, extra: &[&str]) -> Result<Self, DataError> {
+        let handover = path.join(HANDOVER);
+        match handover.try_exists() {
+            Ok(false) => Self::open_to_end(path, extra),
+            Ok(true) => Err(DataError::Ended(path.to_owned())),
+            Err(error) => Err(DataError::Io { path: handover, error }),
+        }
+    }
+
+    /// Opens a directory whether its log has ended or not, to end it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_to_end(path: &Path, extra: &[&str]) -> Result<Self, DataError> {
         let identity = read_identity(path)?;
         let db = rocks::open(&path.join(DATABASE), extra, &identity.hash())?;
         Ok(Self { path: path.to_owned(), identity, db })

@@ -27,6 +27,7 @@ pub mod audit;
 pub mod clock;
 pub mod data_dir;
 pub mod erasure;
+pub mod handover;
 pub mod http;
 pub mod init;
 pub mod log;

@@ -36,6 +36,12 @@ pub struct Common {
     /// Who must have witnessed a head before it counts: a tlog-policy file
     #[arg(long, global = true, value_name = "FILE", env = "KEYGLASS_POLICY")]
     pub policy: Option<PathBuf>,
+    /// The handover of the log that this one follows: what was known there is carried over, once
+    #[arg(long, global = true, value_name = "FILE")]
+    pub handover: Option<PathBuf>,
+    /// With --handover, where the old log's tiles are served, if this home's view of it is older than its end
+    #[arg(long, global = true, value_name = "URL", requires = "handover")]
+    pub old_server: Option<String>,
     /// For how many seconds a request is tried while the server cannot be reached or is not ready
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30)]
     pub timeout: u64,

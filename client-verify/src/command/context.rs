@@ -6,12 +6,12 @@ use std::{
 };
 
 use keyglass_keytrans::client::{
-    HeadError, LabelState, StateUpdate, UserState, VerifiedHead, Verifier, VerifyError,
+    HeadError, LabelState, StateUpdate, TreeState, UserState, VerifiedHead, Verifier, VerifyError,
 };
 use keyglass_tlog::{
     checkpoint::Checkpoint,
     evidence::Evidence,
-    note::{self, SignedNote},
+    note::{self, SignedNote, Vkey},
     rfc6962::CompactTree,
     time::UnixMillis,
 };
@@ -21,7 +21,9 @@ use super::{args::Common, lookup::duration, outcome::Failure};
 use crate::{
     http::Server,
     proven,
-    state::{Contacts, Home, LockError, LogDocument, StateError},
+    state::{
+        Contacts, EndDocument, Home, LockError, LogDocument, PredecessorsDocument, StateError, TrustDocument,
+    },
     verdict::Verdict,
 };
 
@@ -49,6 +51,10 @@ pub struct Context {
     pub contacts: Contacts,
     /// Whether heads that nobody witnessed may be used.
     pub trust_without_witnesses: bool,
+    /// Where this log ended, if it was handed over to another.
+    pub end: Option<EndDocument>,
+    /// The logs that were handed over to this one.
+    pub predecessors: PredecessorsDocument,
     /// Whether this run has walked the log's distinguished heads.
     pub walked: bool,
 }
@@ -77,6 +83,9 @@ impl Context {
             None => UserState::default(),
         };
         let contacts = home.contacts()?;
+        let trust =
+            policy.as_deref().map(|policy| TrustDocument::new(origin.clone(), &configuration, policy));
+        let (end, predecessors) = (home.end()?, home.predecessors()?);
         let trust_without_witnesses = common.trust_without_witnesses;
         let context = Self {
             verifier,
@@ -87,9 +96,16 @@ impl Context {
             state,
             contacts,
             trust_without_witnesses,
+            end,
+            predecessors,
             walked: false,
         };
         context.refuse_convicted()?;
+        if let Some(trust) = trust
+            && context.home.trust()?.as_ref() != Some(&trust)
+        {
+            context.home.store_trust(&trust)?;
+        }
         Ok(context)
     }
 
@@ -114,8 +130,9 @@ impl Context {
     /// Applies a verified response's update and makes it durable; on an error the state is as before.
     ///
     /// # Errors
-    /// [`Verdict::Failed`].
+    /// [`Verdict::Failed`]; [`Verdict::Misbehaving`] if the head lies beyond the end that the log has declared.
     pub fn retain(&mut self, update: StateUpdate) -> Result<(), Failure> {
+        self.check_end(&update.tree)?;
         let mut state = self.state.clone();
         state.apply(update);
         let document = LogDocument::new(self.origin.clone(), &state)
@@ -142,11 +159,7 @@ impl Context {
     #[must_use]
     pub fn retained_note(&self) -> Option<SignedNote> {
         self.verifier.log_vkey()?;
-        let tree = self.state.tree.as_ref()?;
-        let size = tree.tree_size();
-        let root = CompactTree::from_frontier(size, tree.full_subtrees.clone()).ok()?.root();
-        let checkpoint = Checkpoint::new(&self.origin, size, root).ok()?;
-        SignedNote::new(&checkpoint.text(), note::parse_signature_lines(&tree.tree_head.signature).ok()?).ok()
+        head_note(&self.origin, self.state.tree.as_ref()?)
     }
 
     /// What it means that a response does not verify, in the terms of this log's policy and configuration.
@@ -178,20 +191,34 @@ impl Context {
 
     /// Who holds evidence against a log does not use it any more.
     fn refuse_convicted(&self) -> Result<(), Failure> {
-        let Some(vkey) = self.verifier.log_vkey() else {
-            return Ok(());
-        };
-        for path in self.home.evidence()? {
-            let bytes = read_file(&path, MAX_CONFIGURATION)?;
-            let evidence = Evidence::parse(&bytes).ok();
-            let convicts = evidence.is_some_and(|evidence| evidence.verify(&[vkey], None).is_ok());
-            if convicts {
-                let message = format!("this home holds evidence against the log: {}", path.display());
-                return Err(Failure::new(Verdict::Misbehaving, "convicted", message).with("evidence", path));
-            }
-        }
-        Ok(())
+        self.verifier.log_vkey().map_or(Ok(()), |vkey| refuse_convicted(&self.home, vkey))
     }
+}
+
+/// Refuses a log against which this home holds evidence.
+///
+/// # Errors
+/// [`Verdict::Misbehaving`]; [`Verdict::Failed`] for the home.
+pub fn refuse_convicted(home: &Home, vkey: &Vkey) -> Result<(), Failure> {
+    for path in home.evidence()? {
+        let bytes = read_file(&path, MAX_CONFIGURATION)?;
+        let evidence = Evidence::parse(&bytes).ok();
+        let convicts = evidence.is_some_and(|evidence| evidence.verify(&[vkey], None).is_ok());
+        if convicts {
+            let message = format!("this home holds evidence against the log: {}", path.display());
+            return Err(Failure::new(Verdict::Misbehaving, "convicted", message).with("evidence", path));
+        }
+    }
+    Ok(())
+}
+
+/// A retained head of a log with checkpoints as a signed note.
+#[must_use]
+pub fn head_note(origin: &str, tree: &TreeState) -> Option<SignedNote> {
+    let size = tree.tree_size();
+    let root = CompactTree::from_frontier(size, tree.full_subtrees.clone()).ok()?.root();
+    let checkpoint = Checkpoint::new(origin, size, root).ok()?;
+    SignedNote::new(&checkpoint.text(), note::parse_signature_lines(&tree.tree_head.signature).ok()?).ok()
 }
 
 /// The local clock, in milliseconds since the Unix epoch.

@@ -8,6 +8,7 @@
 //! | checkpoint | not signed by the log, or by too few witnesses | a remark: anybody can write that |
 //! | | signed, and of the history known here | silence |
 //! | | signed, and of another history | evidence: `misbehaving` |
+//! | | signed by a log that was handed over to this one, and beyond its declared end | evidence: `misbehaving` |
 //! | | signed, and the log does not explain it | `unreconciled`; kept, and asked about again. Silence if it did not answer |
 //! | roots | overlapping and the same, or not overlapping | silence |
 //! | | overlapping and different | `disputed`: nobody signed them |
@@ -27,7 +28,7 @@ use keyglass_tlog::{
 use super::{
     context::{Context, now},
     outcome::Failure,
-    reconcile::{Comparison, Unexplained},
+    reconcile::{Comparison, Unexplained, compare_notes},
     resolve::hex,
 };
 use crate::{
@@ -101,6 +102,9 @@ impl Context {
         let Some((checkpoint, theirs)) = parsed else {
             return Ok(Some(Finding::Remark("the checkpoint in it is none")));
         };
+        if let Some(failure) = self.head_after_end(&theirs, &checkpoint)? {
+            return Ok(Some(Finding::Alarm(failure)));
+        }
         let weight = self.weigh(vkey, &theirs, &checkpoint);
         let remark = match weight {
             Weight::Nothing(remark) => return Ok(Some(Finding::Remark(remark))),
@@ -170,7 +174,7 @@ impl Context {
             }
         }
         match self.retained_note() {
-            Some(ours) => Ok(Some(self.compare_notes(&ours, theirs).await)),
+            Some(ours) => Ok(Some(compare_notes(&self.server, &ours, theirs).await)),
             None => Ok(None),
         }
     }

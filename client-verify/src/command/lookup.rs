@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     context::{Context, now},
     outcome::{Failure, Outcome},
-    resolve::{Resolved, authorised_by, broken_identity, hex, known_identity},
+    resolve::{Resolved, another_identity, authorised_by, broken_identity, hex, known_identity},
 };
 use crate::{
     proven::{Identity, ProvenAccount},
@@ -27,10 +27,13 @@ pub async fn run(context: &mut Context, label: &str, accept_change: bool) -> Res
     {
         return Err(replaced(&resolved));
     }
+    if resolved.is_another_identity() && !accept_change {
+        return Err(describe_failure(context, &resolved, another_identity(&resolved)));
+    }
     let broken = resolved.account.identity() == Identity::Broken;
     if broken {
         if !accept_change {
-            return Err(describe_failure(context, &resolved));
+            return Err(describe_failure(context, &resolved, broken_identity(&resolved)));
         }
         resolved.account = resolved.account.accept_broken_identity();
     }
@@ -54,9 +57,8 @@ fn replaced(resolved: &Resolved) -> Failure {
         .with("identity_key", hex(&record.identity_key.to_bytes()))
 }
 
-/// The reset, with everything that was verified all the same.
-fn describe_failure(context: &Context, resolved: &Resolved) -> Failure {
-    let mut failure = broken_identity(resolved);
+/// The identity that stops the person, with everything that was verified all the same.
+fn describe_failure(context: &Context, resolved: &Resolved, mut failure: Failure) -> Failure {
     let facts = Facts::new(context, resolved);
     facts.fields(resolved, |name, value| {
         failure.fields.entry(name).or_insert(value);
@@ -199,7 +201,8 @@ impl Facts {
             ("watch_pending", json!(resolved.found.watch_pending)),
             ("identity_key", json!(hex(&record.identity_key.to_bytes()))),
             ("authorised_by", json!(authorised_by(account))),
-            ("first_contact", json!(resolved.before.is_none())),
+            ("first_contact", json!(resolved.before.is_none() && resolved.carried.is_none())),
+            ("carried_over", json!(resolved.carried.is_some())),
             ("devices_added", json!(resolved.before.as_ref().map(|_| &change.devices_added))),
             ("devices_removed", json!(change.devices_removed)),
         ];
@@ -218,6 +221,15 @@ fn headline(resolved: &Resolved, verdict: Verdict) -> &'static str {
 }
 
 fn acquaintance(resolved: &Resolved) -> String {
+    if let Some(carried) = &resolved.carried {
+        let since = duration(now().0.saturating_sub(carried.first_seen));
+        let known = hex(&carried.identity_key);
+        return if resolved.is_another_identity() {
+            format!("was {}… in the log before this one", known.get(..16).unwrap_or(""))
+        } else {
+            format!("the one that you met {since} ago, in the log before this one")
+        };
+    }
     let Some(before) = &resolved.before else {
         return "met for the first time: compare it with the person through another channel".to_owned();
     };
@@ -301,6 +313,9 @@ pub fn duration(ms: u64) -> String {
 /// # Errors
 /// [`Verdict::Changed`].
 pub fn usable(resolved: &mut Resolved, accept_change: bool) -> Result<&ProvenAccount, Failure> {
+    if resolved.is_another_identity() && !accept_change {
+        return Err(another_identity(resolved));
+    }
     if resolved.account.identity() == Identity::Broken {
         if !accept_change {
             return Err(broken_identity(resolved));

@@ -4,6 +4,7 @@ mod args;
 mod contacts;
 mod context;
 mod evidence;
+mod handover;
 mod heads;
 mod heads_gossip;
 mod heads_text;
@@ -130,7 +131,10 @@ async fn monitor_once(
 
 /// Opens what a command that asks a server needs, and says loudly if nothing of what it shows will be witnessed.
 async fn open(common: &Common, stderr: &mut dyn Write) -> Result<Context, Failure> {
-    let context = Context::open(common).await?;
+    let mut context = Context::open(common).await?;
+    if let Some(said) = handover::take_over(&mut context, common).await? {
+        writeln!(stderr, "keyglass: {said}").map_err(|error| unwritable(&error))?;
+    }
     if context.trusts_the_log_alone() {
         writeln!(stderr, "keyglass: NOTHING IS WITNESSED: only the log itself vouches for what it shows")
             .map_err(|error| unwritable(&error))?;

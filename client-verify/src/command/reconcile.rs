@@ -16,7 +16,8 @@ use keyglass_tlog::{
     Digest,
     checkpoint::Checkpoint,
     evidence::Evidence,
-    note::{self, SignedNote},
+    note::{self, SignedNote, Vkey},
+    policy::Policy,
     rfc6962::{NodeId, consistency_nodes, consistency_proof, range_nodes, root_at, verify_consistency},
     tile::{self, Tile, TileError},
 };
@@ -24,7 +25,8 @@ use thiserror::Error;
 
 use super::{context::Context, outcome::Failure};
 use crate::{
-    http::{HttpError, Request},
+    http::{HttpError, Request, Server},
+    state::Home,
     verdict::Verdict,
 };
 
@@ -61,29 +63,7 @@ impl Context {
     /// Keeps evidence that convicts the log, and says where.
     pub(super) fn convict(&self, evidence: &Evidence) -> Failure {
         let keys: Vec<_> = self.verifier.log_vkey().into_iter().collect();
-        let conviction = match evidence.verify(&keys, self.verifier.policy()) {
-            Ok(conviction) => conviction,
-            Err(error) => return Failure::new(Verdict::Unreconciled, "unsigned", error),
-        };
-        let witnesses: Vec<String> = conviction.faulty_witnesses().iter().map(ToString::to_string).collect();
-        let (a, b) = conviction.sizes();
-        let path = match self.home.keep_evidence(evidence.to_string().as_bytes()) {
-            Ok(path) => path,
-            Err(error) => return error.into(),
-        };
-        let also = if witnesses.is_empty() {
-            String::new()
-        } else {
-            format!(", and so did {}", witnesses.join(", "))
-        };
-        let message = format!(
-            "the log signed two histories, of {a} and of {b} entries{also}; the evidence is in {}",
-            path.display()
-        );
-        Failure::new(Verdict::Misbehaving, "two_histories", message)
-            .with("evidence", path)
-            .with("faulty_witnesses", witnesses)
-            .with("sizes", [a, b])
+        keep_conviction(&self.home, &keys, self.verifier.policy(), evidence)
     }
 
     /// Compares the retained head with one that the log shows now, which must be as large.
@@ -92,74 +72,111 @@ impl Context {
             (Ok(a), Ok(b)) if b.tree_size() < a.tree_size() && Evidence::of_notes(ours, theirs).is_none() => {
                 Comparison::Unknown(Unexplained::Shrunk { shows: b.tree_size(), has_shown: a.tree_size() })
             }
-            _ => self.compare_notes(ours, theirs).await,
+            _ => compare_notes(&self.server, ours, theirs).await,
         }
     }
+}
 
-    /// Compares two heads of the log, of any sizes, by the tiles of the larger.
-    pub(super) async fn compare_notes(&self, one: &SignedNote, other: &SignedNote) -> Comparison {
-        if let Some(evidence) = Evidence::of_notes(one, other) {
-            return Comparison::Contradiction(Box::new(evidence));
-        }
-        let (Ok(a), Ok(b)) = (Checkpoint::from_note(one), Checkpoint::from_note(other)) else {
-            return Comparison::Unknown(Unexplained::NotACheckpoint);
+/// Keeps evidence that convicts a log in the part of a home that is about that log, and says where.
+pub(super) fn keep_conviction(
+    home: &Home,
+    log_keys: &[&Vkey],
+    policy: Option<&Policy>,
+    evidence: &Evidence,
+) -> Failure {
+    let conviction = match evidence.verify(log_keys, policy) {
+        Ok(conviction) => conviction,
+        Err(error) => return Failure::new(Verdict::Unreconciled, "unsigned", error),
+    };
+    let witnesses: Vec<String> = conviction.faulty_witnesses().iter().map(ToString::to_string).collect();
+    let (a, b) = conviction.sizes();
+    let path = match home.keep_evidence(evidence.to_string().as_bytes()) {
+        Ok(path) => path,
+        Err(error) => return error.into(),
+    };
+    let also =
+        if witnesses.is_empty() { String::new() } else { format!(", and so did {}", witnesses.join(", ")) };
+    let (reason, what) = match evidence {
+        Evidence::AfterHandover { .. } => (
+            "after_handover",
+            format!("{} declared its end with {a} entries, and signed {b} all the same", conviction.origin()),
+        ),
+        _ => ("two_histories", format!("the log signed two histories, of {a} and of {b} entries{also}")),
+    };
+    let message = format!("{what}; the evidence is in {}", path.display());
+    Failure::new(Verdict::Misbehaving, reason, message)
+        .with("evidence", path)
+        .with("faulty_witnesses", witnesses)
+        .with("sizes", [a, b])
+}
+
+/// Compares two heads of a log, of any sizes, by the tiles of the larger, which `server` has.
+pub(super) async fn compare_notes(server: &Server, one: &SignedNote, other: &SignedNote) -> Comparison {
+    if let Some(evidence) = Evidence::of_notes(one, other) {
+        return Comparison::Contradiction(Box::new(evidence));
+    }
+    let (Ok(a), Ok(b)) = (Checkpoint::from_note(one), Checkpoint::from_note(other)) else {
+        return Comparison::Unknown(Unexplained::NotACheckpoint);
+    };
+    if a.is_same_tree(&b) {
+        return Comparison::Consistent;
+    }
+    let ((small, a), (large, b)) =
+        if a.tree_size() <= b.tree_size() { ((one, a), (other, b)) } else { ((other, b), (one, a)) };
+    match past_root(server, a.tree_size(), &b).await {
+        Err(why) => Comparison::Unknown(why),
+        Ok((root, _)) if root == *a.root() => Comparison::Consistent,
+        Ok((root, proof)) => Comparison::Contradiction(Box::new(Evidence::Inconsistent {
+            a: small.clone(),
+            b: large.clone(),
+            root,
+            proof,
+        })),
+    }
+}
+
+/// The root that the tree of `head` had at `size`, with the proof that it did, from the log's tiles.
+async fn past_root(
+    server: &Server,
+    size: u64,
+    head: &Checkpoint,
+) -> Result<(Digest, Vec<Digest>), Unexplained> {
+    let mut nodes: BTreeMap<(u8, u64), Digest> = BTreeMap::new();
+    let mut tiles: BTreeMap<Tile, Vec<u8>> = BTreeMap::new();
+    let needed = range_nodes(0, size).into_iter().chain(consistency_nodes(size, head.tree_size()));
+    for node in needed {
+        let tile = tile::tile_of_node(node, head.tree_size()).ok_or(Unexplained::Incomplete)?;
+        let contents = match tiles.entry(tile) {
+            Entry::Occupied(fetched) => fetched.into_mut(),
+            Entry::Vacant(place) => place.insert(fetch_tile(server, tile).await?),
         };
-        if a.is_same_tree(&b) {
-            return Comparison::Consistent;
-        }
-        let ((small, a), (large, b)) =
-            if a.tree_size() <= b.tree_size() { ((one, a), (other, b)) } else { ((other, b), (one, a)) };
-        match self.past_root(a.tree_size(), &b).await {
-            Err(why) => Comparison::Unknown(why),
-            Ok((root, _)) if root == *a.root() => Comparison::Consistent,
-            Ok((root, proof)) => Comparison::Contradiction(Box::new(Evidence::Inconsistent {
-                a: small.clone(),
-                b: large.clone(),
-                root,
-                proof,
-            })),
-        }
+        let hash = tile::node_in_tile(node, &tile, contents).map_err(Unexplained::Tile)?;
+        nodes.insert((node.level, node.index), hash);
     }
+    let lookup = |node: NodeId| nodes.get(&(node.level, node.index)).copied().ok_or(());
+    let incomplete = |_| Unexplained::Incomplete;
+    let root = root_at(size, lookup).map_err(incomplete)?;
+    let proof = consistency_proof(size, head.tree_size(), lookup).map_err(incomplete)?;
+    verify_consistency(size, &root, head.tree_size(), head.root(), &proof)
+        .map_err(|_| Unexplained::OtherTiles)?;
+    Ok((root, proof))
+}
 
-    /// The root that the tree of `head` had at `size`, with the proof that it did, from the log's tiles.
-    async fn past_root(&self, size: u64, head: &Checkpoint) -> Result<(Digest, Vec<Digest>), Unexplained> {
-        let mut nodes: BTreeMap<(u8, u64), Digest> = BTreeMap::new();
-        let mut tiles: BTreeMap<Tile, Vec<u8>> = BTreeMap::new();
-        let needed = range_nodes(0, size).into_iter().chain(consistency_nodes(size, head.tree_size()));
-        for node in needed {
-            let tile = tile::tile_of_node(node, head.tree_size()).ok_or(Unexplained::Incomplete)?;
-            let contents = match tiles.entry(tile) {
-                Entry::Occupied(fetched) => fetched.into_mut(),
-                Entry::Vacant(place) => place.insert(self.fetch_tile(tile).await?),
-            };
-            let hash = tile::node_in_tile(node, &tile, contents).map_err(Unexplained::Tile)?;
-            nodes.insert((node.level, node.index), hash);
-        }
-        let lookup = |node: NodeId| nodes.get(&(node.level, node.index)).copied().ok_or(());
-        let incomplete = |_| Unexplained::Incomplete;
-        let root = root_at(size, lookup).map_err(incomplete)?;
-        let proof = consistency_proof(size, head.tree_size(), lookup).map_err(incomplete)?;
-        verify_consistency(size, &root, head.tree_size(), head.root(), &proof)
-            .map_err(|_| Unexplained::OtherTiles)?;
-        Ok((root, proof))
+/// A tile's contents. A log may have replaced a partial tile by the full one, which starts with the same hashes.
+async fn fetch_tile(server: &Server, tile: Tile) -> Result<Vec<u8>, Unexplained> {
+    let path = tile.to_string();
+    let error = match server.send(FULL_TILE, Request::get(path)).await {
+        Ok(contents) => return Ok(contents),
+        Err(error) => error,
+    };
+    if tile.is_full() || !matches!(error, HttpError::Declined(_)) {
+        return Err(Unexplained::Http(error));
     }
-
-    /// A tile's contents. A log may have replaced a partial tile by the full one, which starts with the same hashes.
-    async fn fetch_tile(&self, tile: Tile) -> Result<Vec<u8>, Unexplained> {
-        let path = tile.to_string();
-        let error = match self.server.send(FULL_TILE, Request::get(path)).await {
-            Ok(contents) => return Ok(contents),
-            Err(error) => error,
-        };
-        if tile.is_full() || !matches!(error, HttpError::Declined(_)) {
-            return Err(Unexplained::Http(error));
-        }
-        let path = tile.to_full().to_string();
-        let full = self.server.send(FULL_TILE, Request::get(path)).await;
-        let mut contents = full.map_err(|_| Unexplained::Http(error))?;
-        contents.truncate(usize::from(tile.width()).saturating_mul(32));
-        Ok(contents)
-    }
+    let path = tile.to_full().to_string();
+    let full = server.send(FULL_TILE, Request::get(path)).await;
+    let mut contents = full.map_err(|_| Unexplained::Http(error))?;
+    contents.truncate(usize::from(tile.width()).saturating_mul(32));
+    Ok(contents)
 }
 
 /// What two heads are to each other.

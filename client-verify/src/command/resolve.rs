@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     proven::{self, History, Identity, ProvenAccount, ProvenValue, Proving},
-    state::Contact,
+    state::{CarriedContact, Contact},
     verdict::Verdict,
 };
 
@@ -27,6 +27,17 @@ pub struct Resolved {
     pub proof_bytes: usize,
     /// What this home knew of the account before.
     pub before: Option<Contact>,
+    /// What it knew of it in a log that was handed over to this one, if it meets it here for the first time.
+    pub carried: Option<CarriedContact>,
+}
+
+impl Resolved {
+    /// Whether the account was met in a log before this one, under another identity key.
+    #[must_use]
+    pub fn is_another_identity(&self) -> bool {
+        let identity_key = self.account.valid().record().identity_key.to_bytes();
+        self.carried.as_ref().is_some_and(|carried| carried.identity_key != identity_key)
+    }
 }
 
 impl Context {
@@ -45,7 +56,8 @@ impl Context {
         let known = before.as_ref().map(|contact| self.known(label, contact)).transpose()?;
         let (account, history_bytes) = self.prove_newest(label, found.value.clone(), known.as_ref()).await?;
         let proof_bytes = found.proof_bytes.saturating_add(history_bytes);
-        Ok(Resolved { account, found, proof_bytes, before })
+        let carried = self.contacts.carried.get(label).filter(|_| before.is_none()).cloned();
+        Ok(Resolved { account, found, proof_bytes, before, carried })
     }
 
     /// Proves the newest value of `label` against the record known before, looking up as much of its history as decides.
@@ -97,10 +109,14 @@ impl Context {
         for (label, account) in accounts {
             let record = account.valid().record();
             let before = contacts.by_label.get(label);
+            let first = before.map(|before| (before.first_identity_key, before.first_seen));
+            let carried = contacts.carried.remove(label);
+            let first = first.or(carried.map(|carried| (carried.first_identity_key, carried.first_seen)));
+            let (first_identity_key, first_seen) =
+                first.unwrap_or_else(|| (record.identity_key.to_bytes(), now().0));
             let contact = Contact {
-                first_identity_key: before
-                    .map_or_else(|| record.identity_key.to_bytes(), |before| before.first_identity_key),
-                first_seen: before.map_or(now().0, |before| before.first_seen),
+                first_identity_key,
+                first_seen,
                 version: record.version,
                 record: record.encode(),
                 last_seen: now().0,
@@ -160,6 +176,21 @@ pub fn broken_identity(resolved: &Resolved) -> Failure {
             "identity_key_before",
             resolved.before.as_ref().and_then(|before| known_identity(&before.record)),
         )
+}
+
+/// The failure that stops at an account that had another identity in the log before this one.
+#[must_use]
+pub fn another_identity(resolved: &Resolved) -> Failure {
+    let message = "IN THE LOG BEFORE THIS ONE THIS ACCOUNT HAD ANOTHER IDENTITY, and nothing shows that its owner changed \
+                   it. Ask the person through another channel; --accept-change goes on.";
+    let mut failure = Failure::new(Verdict::Changed, "identity_changed_between_logs", message);
+    failure.message = message.to_owned();
+    let record = resolved.account.valid().record();
+    failure
+        .with("version", record.version)
+        .with("authorised_by", authorised_by(&resolved.account))
+        .with("identity_key", hex(&record.identity_key.to_bytes()))
+        .with("identity_key_before", resolved.carried.as_ref().map(|carried| hex(&carried.identity_key)))
 }
 
 /// The identity key in a stored record, in hex.

@@ -6,6 +6,9 @@
 //! HOME/<log>/log.json           LogDocument
 //! HOME/<log>/contacts.json      Contacts
 //! HOME/<log>/heads.json         HeadsDocument
+//! HOME/<log>/trust.json         TrustDocument
+//! HOME/<log>/end.json           EndDocument, once the log was handed over
+//! HOME/<log>/predecessors.json  PredecessorsDocument, if logs were handed over to this one
 //! HOME/<log>/account-<n>.json   OwnAccount; <n> is a hash of the label
 //! HOME/<log>/watch.json         WatchDocument
 //! HOME/<log>/watch.lock         held while `watch` runs
@@ -14,7 +17,10 @@
 //!
 //! `<log>` is a hash of the log's origin: what is known of one log never serves another.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use keyglass_crypto::hash::sha256;
 
@@ -22,6 +28,7 @@ use super::{
     account::OwnAccount,
     document::{self, StateError},
     file::{self, FileError},
+    handover::{EndDocument, PredecessorsDocument, TrustDocument},
     heads::HeadsDocument,
     lock::{Lock, WatchLock},
     log::{Contacts, LogDocument},
@@ -36,7 +43,7 @@ const MARK: (&str, &[u8]) = ("keyglass-home", b"keyglass home 1\n");
 pub struct Home {
     directory: PathBuf,
     origin: String,
-    _lock: Lock,
+    lock: Arc<Lock>,
 }
 
 impl Home {
@@ -62,7 +69,19 @@ impl Home {
         }
         let directory = root.join(name(origin.as_bytes()));
         file::make_directory(&directory)?;
-        Ok(Self { directory, origin: origin.to_owned(), _lock: lock })
+        Ok(Self { directory, origin: origin.to_owned(), lock: Arc::new(lock) })
+    }
+
+    /// The same home for another log, if it has been used for that.
+    ///
+    /// # Errors
+    /// [`StateError::File`].
+    pub fn beside(&self, origin: &str) -> Result<Option<Self>, StateError> {
+        let directory = self.directory.with_file_name(name(origin.as_bytes()));
+        if !directory.try_exists().map_err(FileError::at(&directory))? {
+            return Ok(None);
+        }
+        Ok(Some(Self { directory, origin: origin.to_owned(), lock: Arc::clone(&self.lock) }))
     }
 
     /// The log that it is open for.
@@ -153,6 +172,63 @@ impl Home {
     /// [`StateError`].
     pub fn store_heads(&self, heads: &HeadsDocument) -> Result<(), StateError> {
         document::store(&self.directory.join("heads.json"), heads)
+    }
+
+    /// The configuration and the policy with which the log was used last.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn trust(&self) -> Result<Option<TrustDocument>, StateError> {
+        let path = self.directory.join("trust.json");
+        let trust: Option<TrustDocument> = document::load(&path)?;
+        self.check(&path, trust.as_ref().map(|trust| &trust.origin))?;
+        Ok(trust)
+    }
+
+    /// Remembers them.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn store_trust(&self, trust: &TrustDocument) -> Result<(), StateError> {
+        document::store(&self.directory.join("trust.json"), trust)
+    }
+
+    /// Where the log ended, if it was handed over to another.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn end(&self) -> Result<Option<EndDocument>, StateError> {
+        let path = self.directory.join("end.json");
+        let end: Option<EndDocument> = document::load(&path)?;
+        self.check(&path, end.as_ref().map(|end| &end.origin))?;
+        Ok(end)
+    }
+
+    /// Remembers it.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn store_end(&self, end: &EndDocument) -> Result<(), StateError> {
+        document::store(&self.directory.join("end.json"), end)
+    }
+
+    /// The logs that were handed over to this one.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn predecessors(&self) -> Result<PredecessorsDocument, StateError> {
+        let path = self.directory.join("predecessors.json");
+        let document: Option<PredecessorsDocument> = document::load(&path)?;
+        self.check(&path, document.as_ref().map(|document| &document.origin))?;
+        Ok(document.unwrap_or_else(|| PredecessorsDocument::new(self.origin.clone())))
+    }
+
+    /// Remembers them.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn store_predecessors(&self, predecessors: &PredecessorsDocument) -> Result<(), StateError> {
+        document::store(&self.directory.join("predecessors.json"), predecessors)
     }
 
     /// One's own account under `label`.

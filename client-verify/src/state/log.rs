@@ -48,13 +48,34 @@ pub struct Contacts {
     pub origin: String,
     /// The accounts.
     pub by_label: BTreeMap<String, Contact>,
+    /// Accounts met in a log that was handed over to this one, and not met in this one yet.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub carried: BTreeMap<String, CarriedContact>,
+}
+
+/// An account as it was met last in an earlier log: enough to recognise it, and nothing that is proven in this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CarriedContact {
+    /// The origin of the log in which it was met last.
+    pub log: String,
+    /// Its identity key there.
+    #[serde(with = "text::array")]
+    pub identity_key: [u8; 32],
+    /// Its identity key at the first meeting.
+    #[serde(with = "text::array")]
+    pub first_identity_key: [u8; 32],
+    /// When that was, milliseconds since the Unix epoch.
+    pub first_seen: u64,
+    /// When it was proven last, likewise.
+    pub last_seen: u64,
 }
 
 impl Contacts {
     /// Nobody met yet.
     #[must_use]
     pub fn new(origin: String) -> Self {
-        Self { format: Format, origin, by_label: BTreeMap::new() }
+        Self { format: Format, origin, by_label: BTreeMap::new(), carried: BTreeMap::new() }
     }
 }
 

@@ -26,11 +26,15 @@ use keyglass_keytrans::{
 use keyglass_tlog::{
     checkpoint::Checkpoint,
     cosignature::Cosigner,
-    note::{KeyName, NoteSigner},
+    handover::Handover,
+    note::{KeyName, NoteSigner, SignedNote, Vkey},
     rfc6962,
     tile::{Content, Tile, encode_tile},
     time::UnixSeconds,
 };
+
+/// How long the entries of the log live that comes after the others, in milliseconds: what makes it another log.
+const SECOND_LIFETIME: u64 = 2_592_000_000;
 
 pub const WITNESSES: [&str; 3] = ["w1", "w2", "w3"];
 
@@ -80,6 +84,17 @@ impl TestLog {
     /// A log with one entry, whose entries live so many milliseconds.
     pub fn with_lifetime(lifetime: u64) -> Self {
         Self { lifetime: Some(lifetime), ..Self::new() }
+    }
+
+    /// The log that comes after the others, with one entry.
+    pub fn second() -> Self {
+        Self::with_lifetime(SECOND_LIFETIME)
+    }
+
+    /// Declares the end of the log as it is.
+    pub fn hand_over(&self, to: Vkey) -> Handover {
+        let last = SignedNote::parse(self.note().as_bytes()).unwrap();
+        Handover::declare(&signer(&self.own_origin()), last, to).unwrap()
     }
 
     /// A log with one entry, whose clock is off by so many milliseconds.
@@ -270,6 +285,33 @@ impl TestLog {
             })
             .collect();
         Some(encode_tile(&hashes))
+    }
+}
+
+/// One of two logs of one operator, whose configurations differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The log of almost all tests.
+    First,
+    /// The one that comes after it.
+    Second,
+}
+
+impl Which {
+    pub fn configuration(self) -> Configuration {
+        TestLog::configuration_with((self == Self::Second).then_some(SECOND_LIFETIME))
+    }
+
+    pub fn origin(self) -> String {
+        self.configuration().origin("log.example").unwrap()
+    }
+
+    pub fn vkey(self) -> Vkey {
+        signer(&self.origin()).vkey().clone()
+    }
+
+    pub fn policy(self) -> String {
+        policy_for(&self.vkey().to_string())
     }
 }
 

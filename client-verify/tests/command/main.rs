@@ -9,6 +9,7 @@
 )]
 #![cfg(feature = "cli")]
 
+mod handover;
 mod heads;
 mod histories;
 mod honest;
@@ -32,7 +33,7 @@ use keyglass_client_verify::{
 use keyglass_keytrans::wire::Wire as _;
 use serde_json::Value;
 
-use crate::server::Server;
+use crate::{log::Which, server::Server};
 
 /// What a run of the command left behind.
 pub struct Run {
@@ -66,6 +67,12 @@ impl Person {
         std::fs::write(directory.path().join("policy"), policy).unwrap();
         std::fs::write(directory.path().join("configuration"), configuration).unwrap();
         Self { directory, address: format!("http://{}", server.address) }
+    }
+
+    /// Gives the person the configuration and the policy of a log.
+    pub fn trusts(&self, which: Which) {
+        std::fs::write(self.path("policy"), which.policy()).unwrap();
+        std::fs::write(self.path("configuration"), which.configuration().encode().unwrap()).unwrap();
     }
 
     pub fn home(&self) -> PathBuf {

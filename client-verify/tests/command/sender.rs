@@ -16,7 +16,7 @@ use keyglass_keytrans::{
 };
 
 use crate::{
-    log::{TestLog, now},
+    log::now,
     records::{BOB, signing},
     server::Server,
 };
@@ -25,8 +25,8 @@ use crate::{
 /// in the log.
 pub fn send_as_bob(server: &Server, to: &str, payload: &[u8]) {
     let mut world = server.world();
-    let configuration = TestLog::configuration().encode().unwrap();
-    let verifier = Verifier::new(&configuration, Some(TestLog::policy().as_bytes())).unwrap();
+    let configuration = world.log.config().encode().unwrap();
+    let verifier = Verifier::new(&configuration, Some(world.log.own_policy().as_bytes())).unwrap();
     let (nothing, at) = (UserState::default(), UnixMillis(now()));
     let request = verifier.search_request(&nothing, to.as_bytes(), None);
     let response = prover::search(&world.log, &world.log.head(), &request).unwrap().encode().unwrap();

@@ -1,6 +1,7 @@
 //! The command line: `init`, `serve`, `reset` and `erase`.
 
 mod erase;
+mod handover;
 mod init;
 mod reset;
 mod serve;
@@ -13,6 +14,7 @@ use keyglass_keytrans::config::CipherSuite;
 use keyglass_log_server::{
     audit::poll::{self, BadUrl},
     data_dir::DataError,
+    handover::EndError,
     init::InitError,
     publisher::PolicyUnusable,
     server::Failed,
@@ -20,6 +22,8 @@ use keyglass_log_server::{
 };
 use keyglass_tlog::{note::Vkey, policy::PolicyError};
 use thiserror::Error;
+
+use handover::HandoverOptions;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 another failure; 2 wrong usage; 3 the data directory was refused; 4 the policy was refused; 5 the \
@@ -80,6 +84,11 @@ enum Command {
     /// that there was such a version, and what it is a commitment to, stays in the log. Waits until no file of the database
     /// holds them any more. May be repeated.
     Erase(EraseOptions),
+    /// End a stopped log in favour of another, and print the handover that its users need
+    ///
+    /// Needs --data and --to, which stands after the command. The log declares its final head and is never served again. Run
+    /// once more, it prints the same. Refused while a server runs on the directory, and while entries are not published.
+    Handover(HandoverOptions),
 }
 
 #[derive(clap::Args)]
@@ -213,6 +222,8 @@ enum CommandError {
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
+    End(#[from] EndError),
+    #[error(transparent)]
     Start(StartError),
     #[error("{0}; what is durable shows after a restart")]
     Failed(#[from] Failed),
@@ -240,7 +251,7 @@ impl CommandError {
             | Self::Heartbeat { .. }
             | Self::Bounds => 2,
             Self::Start(StartError::AuditorAddress { .. }) => 2,
-            Self::Data(_) | Self::Start(_) => 3,
+            Self::Data(_) | Self::End(_) | Self::Start(_) => 3,
             Self::PolicyFile { .. } | Self::Policy { .. } | Self::PolicyUnusable { .. } => 4,
             Self::Listen { .. } => 5,
             Self::Failed(_) => 6,
@@ -274,6 +285,7 @@ fn dispatch(arguments: &Arguments) -> Result<(), CommandError> {
         Command::Serve => "serve",
         Command::Reset => "reset",
         Command::Erase(_) => "erase",
+        Command::Handover(_) => "handover",
     };
     let data = arguments.data.as_deref().ok_or(CommandError::MissingOption(name, "--data DIR"))?;
     match &arguments.command {
@@ -283,6 +295,7 @@ fn dispatch(arguments: &Arguments) -> Result<(), CommandError> {
         Command::Erase(options) => {
             erase::run(data, arguments.reset.label.as_deref(), options, arguments.json)
         }
+        Command::Handover(options) => handover::run(data, options, arguments.json),
     }
 }
 
