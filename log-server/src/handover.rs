@@ -53,7 +53,7 @@ pub enum EndError {
     },
     /// The log is handed over to another log already.
     #[error("the log is handed over to {0} already")]
-    HandedOver(Vkey),
+    HandedOver(Box<Vkey>),
     /// The stored head or the stored handover is none.
     #[error("what is stored is no head and no handover: {0}")]
     Damaged(String),
@@ -99,7 +99,7 @@ pub fn end(directory: DataDir, to: Vkey) -> Result<Handover, EndError> {
         return if handover.declaration().to == to {
             Ok(handover)
         } else {
-            Err(EndError::HandedOver(handover.declaration().to.clone()))
+            Err(EndError::HandedOver(Box::new(handover.declaration().to.clone())))
         };
     }
     let identity = directory.identity;

@@ -88,7 +88,7 @@ enum Command {
     ///
     /// Needs --data and --to, which stands after the command. The log declares its final head and is never served again. Run
     /// once more, it prints the same. Refused while a server runs on the directory, and while entries are not published.
-    Handover(HandoverOptions),
+    Handover(Box<HandoverOptions>),
 }
 
 #[derive(clap::Args)]

@@ -27,6 +27,7 @@ fn choices(prefix: &str, suite: CipherSuite) -> Choices {
         suite,
         auditor: None,
         max_auditor_lag: 0,
+        auditor_start: 0,
         max_ahead: 1000,
         max_behind: 10_000,
         reasonable_monitoring_window: 1000,
@@ -91,7 +92,7 @@ fn a_stopped_log_ends_once_and_is_not_served_again() {
     assert_eq!(end(place.open().unwrap(), next()).unwrap(), handover);
     let other = new_log(&choices("log.example/other", CipherSuite::Tlog), &mut StdRng::seed_from_u64(3));
     let refused = end(place.open().unwrap(), other.unwrap().vkey);
-    assert!(matches!(refused, Err(EndError::HandedOver(to)) if to == next()));
+    assert!(matches!(refused, Err(EndError::HandedOver(to)) if *to == next()));
     let served = DataDir::open(&place.path, &service_families()).map(|_| ());
     assert!(matches!(served, Err(DataError::Ended(_))));
 }
