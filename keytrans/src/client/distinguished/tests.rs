@@ -4,7 +4,10 @@ use keyglass_crypto::hash::{Digest, sha256};
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::{Context, DistinguishedHead};
+use crate::{
+    ibst,
+    wire::{Context, DistinguishedHead},
+};
 
 fn root(name: u64) -> Digest {
     sha256(&[&name.to_be_bytes()])
@@ -128,5 +131,48 @@ fn a_distinguished_head_holds_at_most_255_roots_in_one_spelling() {
     assert!(DistinguishedHead { heads: (0..256).map(root).collect() }.encode().is_err());
     for bad in [&bytes[..bytes.len() - 1], &[bytes.as_slice(), &[0]].concat(), &[]] {
         assert!(DistinguishedHead::decode(bad, context).is_err());
+    }
+}
+
+/// The distinguished entries of a log with these timestamps, ascending: straight from the definition.
+fn distinguished(timestamps: &[u64], window: u64) -> Vec<u64> {
+    fn visit(entry: u64, bounds: (u64, u64), timestamps: &[u64], window: u64, found: &mut Vec<u64>) {
+        let (left, right) = bounds;
+        if right - left < window {
+            return;
+        }
+        let timestamp = timestamps[entry as usize];
+        if let Some(child) = ibst::left(entry) {
+            visit(child, (left, timestamp), timestamps, window, found);
+        }
+        found.push(entry);
+        if let Some(child) = ibst::right(entry, timestamps.len() as u64) {
+            visit(child, (timestamp, right), timestamps, window, found);
+        }
+    }
+    let mut found = Vec::new();
+    let root = ibst::root(timestamps.len() as u64);
+    visit(root, (0, *timestamps.last().unwrap()), timestamps, window, &mut found);
+    found
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// What comparing relies on: as a log grows, its distinguished entries stay, and new ones come at the end only.
+    #[test]
+    fn distinguished_entries_are_one_sequence_that_grows_at_its_end(
+        steps in proptest::collection::vec(prop_oneof![Just(0u64), 1u64..5, 5u64..400], 1..130),
+        start in 0u64..2000,
+        window in 0u64..1000,
+    ) {
+        let mut timestamps = Vec::new();
+        let mut before: Vec<u64> = Vec::new();
+        for step in steps {
+            timestamps.push(timestamps.last().unwrap_or(&start) + step);
+            let now = distinguished(&timestamps, window);
+            prop_assert!(now.starts_with(&before), "{:?} then {:?}", before, now);
+            before = now;
+        }
     }
 }
