@@ -335,4 +335,30 @@ mod tests {
         assert_eq!(found(&third, &fourth, nothing), [Difference::LockdownOn]);
         assert_eq!(found(&first, &fourth, nothing), [Difference::LockdownOn]);
     }
+
+    #[test]
+    fn every_difference_has_a_name_of_its_own() {
+        let (version, by) = (1, Author::Identity);
+        let of_identity = [
+            (Difference::Reset { version }, "reset"),
+            (Difference::HistoryMissing { version, expired: true }, "history_missing"),
+            (Difference::IdentityReplaced { version, by }, "identity_replaced"),
+        ];
+        let of_contents = [
+            (Difference::DeviceLinked { device: 1, added: ADDED, by }, "device_linked"),
+            (Difference::DeviceRemoved { device: 1, by }, "device_removed"),
+            (Difference::DeviceChanged { device: 1, by }, "device_changed"),
+            (Difference::RecoveryNamed, "recovery_named"),
+            (Difference::RecoveryReplaced, "recovery_replaced"),
+            (Difference::RecoveryDropped, "recovery_dropped"),
+            (Difference::LockdownOn, "lockdown_on"),
+            (Difference::LockdownOff, "lockdown_off"),
+            (Difference::InvalidVersions { count: 1 }, "invalid_versions"),
+            (Difference::Renewed { version }, "renewed"),
+        ];
+        assert!(of_identity.iter().all(|(difference, name)| difference.name() == *name));
+        assert!(of_contents.iter().all(|(difference, name)| difference.name() == *name));
+        assert!(of_identity.iter().all(|(difference, _)| difference.is_of_identity()));
+        assert!(!of_contents.iter().any(|(difference, _)| difference.is_of_identity()));
+    }
 }

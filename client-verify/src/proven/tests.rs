@@ -9,6 +9,7 @@ use keyglass_account::{
     verify::ValidRecord,
 };
 use keyglass_crypto::{dh::DhSecretKey, sign::SigningKey};
+use keyglass_keytrans::client::{UserState, VerifiedHead, Verifier};
 
 use super::*;
 
@@ -94,6 +95,7 @@ fn a_device_of_a_proven_record_gives_a_proven_bundle() {
     assert!(with.has_one_time());
     assert_eq!(with.device().party().dh_key, dh(21).public_key());
     assert_eq!(with.device().origin(), ORIGIN);
+    assert_eq!((with.device().version(), with.device().suites()), (0, &[Suite::X3DH][..]));
     let without = PreKeyBundle { one_time: None, ..bundle(1, 11, 0) };
     assert!(!prove_bundle(&account, 1, without).unwrap().has_one_time());
 }
@@ -184,6 +186,8 @@ fn a_rotation_succeeds_the_identity_known_before() {
         Draft::after(ORIGIN, LABEL, first.valid(), 1).sign_rotation(&signing(1), &signing(2)).unwrap();
     let account = proven(&rotated, Some(first.valid()));
     assert_eq!(account.identity(), Identity::Succeeded);
+    assert_eq!(account.device(2).unwrap().version(), 1);
+    assert_eq!(account.device(2).unwrap().suites(), [Suite::X3DH, Suite::PQXDH]);
     assert!(account.is_usable());
     assert!(prove_bundle(&account, 1, bundle(1, 11, 0)).is_ok());
 }
@@ -249,4 +253,54 @@ fn a_version_below_the_known_one_is_refused() {
         prove(value(&genesis()), Some(account.valid())),
         Err(ProveError::NotVouchedFor { version: 0, error: RecordError::VersionBelowKnown { known: 1 } })
     ));
+}
+
+/// Every search of the vectors: what becomes of it here is what keytrans verified, bound to its log, and of the kind that
+/// its head allows.
+#[test]
+fn vector_searches_are_bound_to_their_log() {
+    let directory = std::env::var("KEYGLASS_TESTVECTORS")
+        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../testvectors").to_owned());
+    let text = std::fs::read(std::path::Path::new(&directory).join("search.json")).unwrap();
+    let file: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let bytes = |value: &serde_json::Value| hex::decode(value.as_str().unwrap()).unwrap();
+    let (mut witnessed, mut unwitnessed) = (0, 0);
+    for session in file["sessions"].as_array().unwrap() {
+        let policy = session["policy"].as_str().map(str::as_bytes);
+        let verifier = Verifier::new(&bytes(&session["config"]), policy).unwrap();
+        let step = &session["steps"][0];
+        let honest =
+            step["responses"].as_array().unwrap().iter().find(|response| response["name"] == "honest");
+        let (Some("search"), Some(honest)) = (step["op"].as_str(), honest) else { continue };
+        let label = bytes(&step["params"]["label"]);
+        let version = step["params"]["version"].as_u64().map(|version| u32::try_from(version).unwrap());
+        let request = verifier.search_request(&UserState::default(), &label, version);
+        let response = Unverified::from_wire(bytes(&honest["response"]));
+        let now = keyglass_tlog::time::UnixMillis(honest["now"].as_u64().unwrap());
+        let found = search(&verifier, &UserState::default(), &request, &response, now).unwrap();
+        let value = match found.value {
+            Witnessing::Witnessed(value) => {
+                witnessed += 1;
+                assert!(matches!(value.head(), VerifiedHead::Witnessed(_)));
+                value
+            }
+            Witnessing::Unwitnessed(value) => {
+                unwitnessed += 1;
+                value.trust_the_log_alone()
+            }
+        };
+        assert_eq!(u64::from(value.version()), honest["result"]["version"].as_u64().unwrap());
+        assert_eq!(value.bytes(), bytes(&honest["result"]["value"]));
+        let origin = match verifier.log_vkey() {
+            Some(vkey) => vkey.name().as_str().to_owned(),
+            None => keyglass_account::origin::of_configuration(&bytes(&session["config"])),
+        };
+        assert_eq!((value.origin.as_str(), value.label.as_slice()), (origin.as_str(), label.as_slice()));
+        assert_eq!(found.update.tree.tree_size(), value.head().tree_size());
+        assert!(
+            value.head().root() == found.head.root() && found.watch_pending == found.update.label.is_some()
+        );
+    }
+    println!("search.json: {witnessed} witnessed and {unwitnessed} unwitnessed searches");
+    assert!(witnessed > 0 && unwitnessed > 0);
 }

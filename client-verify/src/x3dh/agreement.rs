@@ -174,4 +174,18 @@ mod tests {
         let expected = hkdf_sha256::<32>(&[0; 32], &ikm, b"transcript");
         assert_eq!(both(true).0.root_key, expected);
     }
+
+    /// The output is cut into its parts, and no byte is in two of them.
+    #[test]
+    fn the_parts_of_the_output_lie_side_by_side() {
+        let shared = key(1).agree(&key(2).public_key()).unwrap();
+        let material = KeyMaterial::new([&shared, &shared, &shared], None);
+        let output: Secret<OUTPUT> = hkdf_sha256(&SALT, &material.0, b"info");
+        let Schedule { root_key, initiator_chain, responder_chain, message_key, message_nonce } =
+            material.derive(b"info");
+        let keys = [root_key, initiator_chain, responder_chain, message_key];
+        let mut parts: Vec<u8> = keys.iter().flat_map(|key| *key.expose()).collect();
+        parts.extend(message_nonce);
+        assert_eq!(parts, output.expose());
+    }
 }

@@ -410,3 +410,13 @@ fn the_responders_chain_is_mixed_before_use() {
     assert_ne!(a, b);
     assert_ne!(&a, chain.to_stored());
 }
+
+#[test]
+fn a_message_says_who_sent_it_and_where_that_is_proven() {
+    let world = World::new();
+    let sent = world.send(true, 50, b"hello").message;
+    let message = InitialMessage::decode(&sent.encode()).unwrap();
+    assert_eq!(message, sent);
+    assert_eq!((message.claimed_sender(), message.claimed_version()), (&world.alice.party, 3));
+    assert_eq!(message.prekeys(), PreKeyIds { signed: 7, one_time: Some(ONE_TIME) });
+}

@@ -123,3 +123,101 @@ pub(super) fn handshake_id(
     prekeys.write(&mut out);
     HandshakeId(sha256(&[&out.finish()]))
 }
+
+#[cfg(test)]
+mod tests {
+    use keyglass_crypto::{dh::DhSecretKey, sign::SigningKey};
+
+    use super::*;
+
+    fn dh(seed: u8) -> DhPublicKey {
+        DhSecretKey::from_bytes(&[seed; 32]).public_key()
+    }
+
+    fn party(seed: u8) -> Party {
+        let signing = |seed| SigningKey::from_seed(&[seed; 32]).verifying_key();
+        let (identity_key, signing_key) = (signing(seed), signing(seed + 1));
+        Party { label: vec![seed], identity_key, device_id: seed.into(), signing_key, dh_key: dh(seed) }
+    }
+
+    /// A party, and the same with one thing different at a time.
+    fn with_variants(seed: u8) -> Vec<Party> {
+        let (own, other) = (party(seed), party(100));
+        vec![
+            own.clone(),
+            Party { label: other.label, ..own.clone() },
+            Party { identity_key: other.identity_key, ..own.clone() },
+            Party { device_id: other.device_id, ..own.clone() },
+            Party { signing_key: other.signing_key, ..own.clone() },
+            Party { dh_key: other.dh_key, ..own },
+        ]
+    }
+
+    fn assert_distinct<T: PartialEq>(all: &[T]) {
+        for (index, one) in all.iter().enumerate() {
+            assert!(!all[..index].contains(one), "{index} says the same as one before");
+        }
+    }
+
+    /// Nothing public about a handshake can be changed without changing its keys, and nothing about who takes part
+    /// without changing what every message is bound to.
+    #[test]
+    fn every_public_value_is_bound() {
+        let (initiators, responders) = (with_variants(1), with_variants(10));
+        let one_time = Some(OneTimeId { batch: 2, id: 9 });
+        let base = Transcript {
+            origin: "log.example/origin",
+            suite: Suite::X3DH,
+            initiator: &initiators[0],
+            responder: &responders[0],
+            ephemeral: dh(20),
+            prekeys: PreKeyIds { signed: 7, one_time },
+            signed_key: dh(21),
+            one_time_key: Some(dh(22)),
+        };
+        let ids = |signed, one_time| PreKeyIds { signed, one_time };
+        let mut parties = vec![
+            base.clone(),
+            Transcript { origin: "log.example/other", ..base.clone() },
+            Transcript { suite: Suite::PQXDH, ..base.clone() },
+            Transcript { initiator: &responders[0], responder: &initiators[0], ..base.clone() },
+        ];
+        parties.extend(initiators[1..].iter().map(|initiator| Transcript { initiator, ..base.clone() }));
+        parties.extend(responders[1..].iter().map(|responder| Transcript { responder, ..base.clone() }));
+        let data: Vec<Vec<u8>> = parties.iter().map(Transcript::associated_data).collect();
+        assert_distinct(&data);
+        let mut all = parties;
+        all.extend([
+            Transcript { ephemeral: dh(23), ..base.clone() },
+            Transcript { prekeys: ids(8, one_time), ..base.clone() },
+            Transcript { prekeys: ids(7, Some(OneTimeId { batch: 3, id: 9 })), ..base.clone() },
+            Transcript { prekeys: ids(7, Some(OneTimeId { batch: 2, id: 8 })), ..base.clone() },
+            Transcript { prekeys: ids(7, None), ..base.clone() },
+            Transcript { signed_key: dh(23), ..base.clone() },
+            Transcript { one_time_key: Some(dh(23)), ..base.clone() },
+            Transcript { one_time_key: None, ..base.clone() },
+        ]);
+        let infos: Vec<Vec<u8>> = all.iter().map(Transcript::info).collect();
+        assert_distinct(&infos);
+        assert!(infos.iter().all(|info| !data.contains(info)));
+    }
+
+    /// A redelivered message has the id of the first: of the parties, the ephemeral key and the prekeys' ids.
+    #[test]
+    fn a_handshake_is_identified_by_whose_it_is() {
+        let (initiators, responders) = (with_variants(1), with_variants(10));
+        let prekeys = PreKeyIds { signed: 7, one_time: Some(OneTimeId { batch: 2, id: 9 }) };
+        let id = |initiator, responder, ephemeral, prekeys: &PreKeyIds| {
+            handshake_id(initiator, responder, &dh(ephemeral), prekeys)
+        };
+        let (initiator, responder) = (&initiators[0], &responders[0]);
+        let mut ids: Vec<HandshakeId> =
+            initiators.iter().map(|initiator| id(initiator, responder, 20, &prekeys)).collect();
+        ids.extend(responders[1..].iter().map(|responder| id(initiator, responder, 20, &prekeys)));
+        ids.push(id(initiator, responder, 23, &prekeys));
+        ids.push(id(initiator, responder, 20, &PreKeyIds { signed: 8, ..prekeys }));
+        ids.push(id(initiator, responder, 20, &PreKeyIds { one_time: None, ..prekeys }));
+        assert_distinct(&ids);
+        assert_eq!(id(initiator, responder, 20, &prekeys), ids[0]);
+    }
+}

@@ -62,12 +62,19 @@ fn map_json(map: &MonitoringMap) -> Value {
 }
 
 fn applied<T>(
+    verifier: &Verifier,
     state: &UserState,
     verified: Verified<T>,
     result: impl FnOnce(&T, &UserState) -> Value,
 ) -> (Value, UserState) {
     let mut state = state.clone();
     state.apply(verified.update);
+    // The head that the result holds under is the one that is retained.
+    let tree = state.tree.as_ref().unwrap();
+    assert_eq!(verified.head.tree_size(), tree.tree_size());
+    let root = log_tree::root(verifier.suite().log_hash(), tree.tree_size(), &tree.full_subtrees);
+    assert_eq!(Some(*verified.head.root()), root);
+    assert_eq!(Some(tree.rightmost_timestamp()), tree.frontier.last().map(|(_, entry)| entry.timestamp));
     // What is stored is what is read back.
     assert_eq!(UserState::decode(&state.encode().unwrap()).as_ref(), Ok(&state));
     (result(&verified.result, &state), state)
@@ -157,6 +164,7 @@ impl Request {
             Self::Search(request) => {
                 let verified = verifier.verify_search(state, request, response, now)?;
                 Ok(applied(
+                    verifier,
                     state,
                     verified,
                     |found, _| json!({"version": found.version, "value": hex_of(&found.value), "terminal": found.terminal}),
@@ -164,11 +172,12 @@ impl Request {
             }
             Self::ContactMonitor(request) => {
                 let verified = verifier.verify_contact_monitor(state, request, response, now)?;
-                Ok(applied(state, verified, |map, _| json!({"map": map_json(map)})))
+                Ok(applied(verifier, state, verified, |map, _| json!({"map": map_json(map)})))
             }
             Self::OwnerInit(request) => {
                 let verified = verifier.verify_owner_init(state, request, response, now)?;
                 Ok(applied(
+                    verifier,
                     state,
                     verified,
                     |start, _| json!({"start": start.position, "version": start.version}),
@@ -176,7 +185,7 @@ impl Request {
             }
             Self::OwnerMonitor(request) => {
                 let verified = verifier.verify_owner_monitor(state, request, response, now)?;
-                Ok(applied(state, verified, |round, state| {
+                Ok(applied(verifier, state, verified, |round, state| {
                     let label = &state.labels[&request.label];
                     json!({
                         "inspected": round.inspected, "complete": round.complete,
@@ -187,7 +196,7 @@ impl Request {
             Self::Update(request) => Self::attempt_update(request, verifier, state, response, now),
             Self::Distinguished(request, recent) => {
                 let verified = verifier.verify_distinguished(state, request, *recent, response, now)?;
-                Ok(applied(state, verified, |entries, _| {
+                Ok(applied(verifier, state, verified, |entries, _| {
                     let positions: Vec<u64> = entries.iter().map(|entry| entry.position).collect();
                     let heads: Vec<Value> = entries.iter().map(|entry| hex_of(&entry.root)).collect();
                     json!({"entries": positions, "heads": heads})
@@ -209,7 +218,7 @@ impl Request {
         for response in &responses {
             let verified = verifier.verify_update(&state, &request, response, now)?;
             let created = verified.result.clone();
-            let (result, after) = applied(&state, verified, |created, _| {
+            let (result, after) = applied(verifier, &state, verified, |created, _| {
                 let versions: Vec<u32> = created.versions.iter().map(|(version, _)| *version).collect();
                 let values: Vec<Value> = created
                     .versions

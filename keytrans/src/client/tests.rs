@@ -5,6 +5,7 @@ use keyglass_tlog::time::UnixMillis;
 use serde_json::{Value, json};
 
 use super::{
+    operation::merge_versions,
     session::{Op, state_json},
     *,
 };
@@ -167,4 +168,114 @@ fn roots_overlap_as_the_draft_says() {
     assert!(!compare_roots(&roots[..3], &roots[3..]));
     assert!(!compare_roots(&roots[..3], &roots[..2]));
     assert!(!compare_roots(&[], &[]));
+}
+
+fn known(commitment: Option<u8>, shown: bool) -> KnownVersion {
+    KnownVersion { key: [9; 32], commitment: commitment.map(|byte| [byte; 32]), shown }
+}
+
+/// What was shown is a fact. What is the log's word gives way to a fact and to a newer word, but not to silence.
+#[test]
+fn a_word_gives_way_to_a_fact_and_a_fact_to_nothing() {
+    let cases = [
+        // What was known, what is learned, whether it is shown now, and what is known then.
+        (None, known(Some(1), false), false, Ok(known(Some(1), false))),
+        (None, known(Some(1), false), true, Ok(known(Some(1), true))),
+        (None, known(None, false), false, Ok(known(None, false))),
+        (Some(known(Some(1), false)), known(Some(2), false), false, Ok(known(Some(2), false))),
+        (Some(known(Some(1), false)), known(Some(2), false), true, Ok(known(Some(2), true))),
+        (Some(known(Some(1), false)), known(None, false), false, Ok(known(Some(1), false))),
+        (Some(known(None, false)), known(Some(2), false), false, Ok(known(Some(2), false))),
+        (Some(known(Some(1), true)), known(Some(2), false), false, Ok(known(Some(1), true))),
+        (Some(known(Some(1), true)), known(None, false), false, Ok(known(Some(1), true))),
+        (Some(known(Some(1), true)), known(Some(1), false), true, Ok(known(Some(1), true))),
+        (Some(known(Some(1), true)), known(Some(2), false), true, Err(VerifyError::Rewritten(7))),
+    ];
+    for (before, learned, shown, expected) in cases {
+        let versions = before.map(|before| (7, before)).into_iter().collect();
+        let label = LabelState { versions, ..LabelState::default() };
+        let shown = shown.then_some(7).into_iter().collect();
+        let merged = merge_versions(Some(&label), [(7, learned)].into(), &shown);
+        let expected = expected.map(|known| [(7, known)].into());
+        assert_eq!(merged, expected, "{before:?} {learned:?} {shown:?}");
+    }
+    // What nothing is learned of may be shown all the same.
+    let label = LabelState { versions: [(7, known(Some(1), false))].into(), ..LabelState::default() };
+    let merged = merge_versions(Some(&label), Default::default(), &[7].into()).unwrap();
+    assert_eq!(merged, [(7, known(Some(1), true))].into());
+}
+
+/// A request from one state is not answered in another.
+#[test]
+fn a_request_belongs_to_the_state_that_it_was_made_from() {
+    use crate::lies::scene::{Session, greatest, grow, town};
+    let label = || b"alice".to_vec();
+    let mut session = Session::new(town(crate::config::CipherSuite::Draft));
+    session.perform(&greatest(b"alice"));
+    session.perform(&Op::OwnerInit { label: label(), start: 7 });
+    grow(&mut session.log, 20);
+    for op in [
+        greatest(b"alice"),
+        Op::ContactMonitor { label: label() },
+        Op::OwnerInit { label: label(), start: 7 },
+        Op::OwnerMonitor { label: label() },
+        Op::Update { label: label(), values: Vec::new() },
+        Op::Distinguished { stop: None, recent: 10 },
+    ] {
+        let (request, response) = (session.request(&op), session.answer(&op).encode());
+        let mut newer = session.clone();
+        newer.perform(&Op::Distinguished { stop: None, recent: 10 });
+        let now = UnixMillis(session.clock());
+        assert!(request.attempt(&session.verifier, &session.state, &response, now).is_ok(), "{op:?}");
+        let other = request.attempt(&session.verifier, &newer.state, &response, now);
+        assert_eq!(other.map(|_| ()), Err(VerifyError::WrongState), "{op:?}");
+        assert_ne!(newer.request(&op), request, "{op:?}");
+    }
+}
+
+#[test]
+fn a_verifier_says_whom_it_trusts() {
+    use crate::{
+        config::CipherSuite,
+        lies::scene::{Session, town},
+    };
+    let draft = Session::new(town(CipherSuite::Draft)).verifier;
+    assert_eq!(draft.suite(), CipherSuite::Draft);
+    assert!(draft.log_vkey().is_none() && draft.policy().is_none());
+    let log = town(CipherSuite::Tlog);
+    let tlog = Session::new(log.clone()).verifier;
+    assert_eq!((tlog.suite(), tlog.configuration()), (CipherSuite::Tlog, &log.config));
+    assert_eq!(tlog.log_vkey().unwrap().name().as_str(), log.origin());
+    assert!(tlog.policy().unwrap().logs().is_empty());
+}
+
+/// One response has a VRF proof for each new version, skipped ones included, and so no more than 255 of them.
+#[test]
+fn a_response_tells_of_so_many_versions() {
+    use crate::{
+        config::{CipherSuite, DeploymentMode},
+        lies::scene::{Session, town_in},
+        wire::{CombinedTreeProof, FullTreeHead, LabelValue, UpdateInfo, UpdateResponse, UpdateSuffix},
+    };
+    let mut session = Session::new(town_in(CipherSuite::Draft, DeploymentMode::ThirdPartyManagement, 14));
+    session.perform(&Op::OwnerInit { label: b"alice".to_vec(), start: 7 });
+    let (state, now) = (&session.state, UnixMillis(session.clock()));
+    let request = session.verifier.update_request(state, b"alice", Vec::new()).unwrap();
+    let mut response = UpdateResponse {
+        full_tree_head: FullTreeHead::Same,
+        position: 9,
+        skipped_versions: Some(254),
+        values: vec![LabelValue { value: Vec::new() }],
+        info: vec![UpdateInfo { opening: [0; 16], suffix: UpdateSuffix::default() }],
+        binary_ladder: Vec::new(),
+        update: CombinedTreeProof::default(),
+    };
+    let mut refused = |skipped| {
+        response.skipped_versions = Some(skipped);
+        session.verifier.verify_update(state, &request, &response, now).unwrap_err()
+    };
+    assert_eq!(refused(254), VerifyError::LadderLength);
+    assert_eq!(refused(255), VerifyError::NewVersions);
+    assert_eq!(refused(256), VerifyError::NewVersions);
+    assert_eq!(refused(u32::MAX), VerifyError::NewVersions);
 }

@@ -275,10 +275,9 @@ impl World {
 
 /// As many cases as the environment asks for, or so many.
 fn cases(default: u32) -> ProptestConfig {
-    match std::env::var_os("PROPTEST_CASES") {
-        Some(_) => ProptestConfig::default(),
-        None => ProptestConfig::with_cases(default),
-    }
+    let asked = ProptestConfig::default().cases;
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { asked } else { default };
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// Whatever happens, an honest log convinces every user of what an all-knowing one expects, and a changed answer
