@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use keyglass_crypto::{hash::sha256, vrf::VrfOutput};
 
 use crate::{
+    algorithms::tests::distinguished_by_recursion,
     audit::{AuditError, AuditedLog},
     log_hash::LogHash,
     prefix_tree::{PrefixProofError, model::Model},
@@ -76,6 +77,11 @@ impl World {
     pub(super) fn apply(&mut self, update: &BatchAuditorUpdate) -> Result<crate::audit::Audited, AuditError> {
         let first = self.first.clone();
         let audited = self.audited.apply(update, |leaf| first.get(&leaf.vrf_output).copied())?;
+        assert_eq!(self.audited.root(), Some(audited.root));
+        let timestamps: Vec<u64> =
+            self.updates.iter().chain([update]).map(|update| update.timestamp).collect();
+        let distinguished = distinguished_by_recursion(&timestamps, WINDOW);
+        assert_eq!(self.audited.rightmost_distinguished(), distinguished.last().copied());
         for leaf in &update.removed {
             self.tree.0.remove(&leaf.vrf_output);
         }

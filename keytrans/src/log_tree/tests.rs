@@ -214,6 +214,17 @@ fn arguments_that_are_of_no_log_are_refused() {
     assert_eq!(heads, Err(LogTreeError::RetainedHeads));
     assert_eq!(Appender::resume(LogHash::Draft, 3, &[]), Err(LogTreeError::RetainedHeads));
     assert_eq!(Appender::resume(LogHash::Draft, u64::MAX, &[]), Err(LogTreeError::TooLarge));
+    assert_eq!(Appender::resume(LogHash::Draft, (1 << 63) + 1, &[[0; 32]; 2]), Err(LogTreeError::TooLarge));
+    assert_eq!(Appender::resume(LogHash::Draft, 1 << 63, &[[7; 32]]).map(|log| log.size()), Ok(1 << 63));
+}
+
+#[test]
+fn a_node_is_where_its_name_says() {
+    for (level, index) in [(0, 0), (0, 1), (1, 0), (2, 5), (63, 1)] {
+        let node = NodeId::new(level, index).unwrap();
+        assert_eq!((node.level(), node.index(), node.is_leaf()), (level, index, level == 0));
+    }
+    assert_eq!(NodeId::leaf(9), NodeId::new(0, 9).unwrap());
 }
 
 #[test]
