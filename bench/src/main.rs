@@ -1,6 +1,7 @@
 //! What a user receives and verifies, at several sizes of the log, beside a look-up of akd in the same run.
 //!
-//! `keyglass-bench [--quick]` prints two tables as Markdown. All logs are in RocksDB in a temporary directory.
+//! `keyglass-bench [--quick | LABELS ENTRIES]` prints a table as Markdown: for all sizes, the smallest, or the one given. All
+//! logs are in RocksDB in a temporary directory.
 
 mod measure;
 mod ours;
@@ -13,11 +14,17 @@ use measure::Measured;
 const SIZES: [(u64, u64); 4] = [(10_000, 1_000), (10_000, 100_000), (1_000_000, 1_000), (1_000_000, 100_000)];
 
 fn main() {
-    let quick = std::env::args().nth(1).as_deref() == Some("--quick");
-    let sizes = if quick { &SIZES[..1] } else { &SIZES[..] };
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |text: &String| text.parse::<u64>().expect("a number of labels and one of log entries");
+    let sizes = match arguments.as_slice() {
+        [] => SIZES.to_vec(),
+        [quick] if quick == "--quick" => SIZES[..1].to_vec(),
+        [labels, entries] => vec![(number(labels), number(entries))],
+        _ => panic!("usage: keyglass-bench [--quick | LABELS ENTRIES]"),
+    };
     println!("| Labels | Log entries | What | Bytes | Verified in |");
     println!("|---|---|---|---|---|");
-    for &(labels, entries) in sizes {
+    for &(labels, entries) in &sizes {
         for (what, measured) in ours::run(labels, entries) {
             row(&grouped(labels), &grouped(entries), what, &measured);
         }
