@@ -96,6 +96,7 @@ struct World {
 impl World {
     fn new(suite: CipherSuite, mode: DeploymentMode, window: u64, lifetime: Option<u64>) -> Self {
         let mut log = NaiveLog::in_mode(suite, mode, window, lifetime);
+        log.pruned = true;
         log.append(1_700_000_000_000, &[]);
         let verifier = Verifier::new(&log.config.encode().unwrap(), Some(b"quorum none\n")).unwrap();
         let users = vec![UserState::default(); USERS];

@@ -23,6 +23,7 @@ use crate::{
     config::{AuditingFields, CipherSuite, Configuration, DeploymentMode, ModeFields},
     log_tree::{Appender, NodeId},
     prefix_tree::model::Model,
+    retention::keeps_entry,
     wire::{
         AuditorTreeHead, AuditorTreeHeadTbs, CommitmentValue, LogEntry, PrefixProof, TreeHead, TreeHeadTbs,
         UpdateSuffix, UpdateTbs, UpdateValue, VrfInput, Wire,
@@ -98,6 +99,8 @@ pub(crate) struct NaiveLog {
     pub(crate) labels: BTreeMap<Vec<u8>, BTreeMap<u32, Version>>,
     /// How many of the entries the auditor has not signed for, where there is one.
     pub(crate) unaudited: u64,
+    /// Whether it panics when a prover asks for what a log with a maximum lifetime may have deleted.
+    pub(crate) pruned: bool,
 }
 
 impl NaiveLog {
@@ -135,7 +138,8 @@ impl NaiveLog {
             reasonable_monitoring_window: window,
             maximum_lifetime: lifetime,
         };
-        let mut log = Self { config, entries: Vec::new(), labels: BTreeMap::new(), unaudited: 0 };
+        let mut log =
+            Self { config, entries: Vec::new(), labels: BTreeMap::new(), unaudited: 0, pruned: false };
         log.reconfigure(|_| ());
         log
     }
@@ -162,6 +166,14 @@ impl NaiveLog {
 
     pub(crate) fn size(&self) -> u64 {
         self.entries.len() as u64
+    }
+
+    /// The first log entry that a pruned log holds whole.
+    fn first_held(&self) -> u64 {
+        let lifetime = self.config.maximum_lifetime.filter(|_| self.pruned);
+        let expired =
+            |entry: &&Entry| lifetime.is_some_and(|lifetime| self.now() - entry.timestamp >= lifetime);
+        self.entries.iter().take_while(expired).count() as u64
     }
 
     /// The rightmost entry's timestamp.
@@ -327,7 +339,9 @@ impl ProverData for NaiveLog {
     type Error = std::convert::Infallible;
 
     fn log_entries(&self, positions: &[u64]) -> Result<Vec<LogEntry>, Self::Error> {
+        let first = self.first_held();
         let entry = |&position: &u64| {
+            assert!(keeps_entry(position, first), "entry {position} is gone, {first} is the first");
             let Entry { timestamp, root, .. } = &self.entries[position as usize];
             LogEntry { timestamp: *timestamp, prefix_tree: *root }
         };
@@ -344,6 +358,7 @@ impl ProverData for NaiveLog {
     }
 
     fn prefix_proof(&self, position: u64, keys: &[VrfOutput]) -> Result<PrefixProof, Self::Error> {
+        assert!(position >= self.first_held(), "the prefix tree of entry {position} is gone");
         Ok(self.entries[position as usize].tree.prove(keys))
     }
 

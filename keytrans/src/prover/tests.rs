@@ -318,3 +318,41 @@ fn an_erased_version_is_named() {
         UpdateRequest { last: None, label: b"alice".to_vec(), greatest_version: Some(0), values: Vec::new() };
     assert_eq!(update_responses(&log, &log.head(), &request, None), Err(ProverError::Erased(1)));
 }
+
+/// A long absence is caught up with in several rounds.
+#[test]
+fn a_round_of_owner_monitoring_inspects_so_many_entries() {
+    // With a window of no time every entry is distinguished.
+    let mut log = NaiveLog::new(CipherSuite::Draft, 0, None);
+    add(&mut log, 1, b"alice", &[b"alice 0"]);
+    grow(&mut log, 3);
+    let mut session = Session::new(log);
+    session.perform(&Op::OwnerInit { label: b"alice".to_vec(), start: 2 });
+    grow(&mut session.log, 140);
+    let monitor = Op::OwnerMonitor { label: b"alice".to_vec() };
+    for (start, end, complete) in [(3, 67, false), (67, 131, false), (131, 140, true)] {
+        let result = session.perform(&monitor);
+        let inspected: Vec<u64> = (start..end).collect();
+        assert_eq!(result["inspected"], serde_json::json!(inspected));
+        assert_eq!(result["complete"], complete);
+    }
+}
+
+/// Very many updates are told of in several answers.
+#[test]
+fn an_update_is_answered_with_so_many_responses() {
+    let mut log = NaiveLog::new(CipherSuite::Draft, 1000, None);
+    grow(&mut log, 2);
+    let mut session = Session::new(log);
+    session.perform(&Op::OwnerInit { label: b"alice".to_vec(), start: 1 });
+    for position in 2..22 {
+        add(&mut session.log, position, b"alice", &[b"x"]);
+    }
+    let update = Op::Update { label: b"alice".to_vec(), values: Vec::new() };
+    for count in [MAX_UPDATE_RESPONSES, 4] {
+        let result = session.perform(&update);
+        assert_eq!(result["responses"].as_array().unwrap().len(), count);
+    }
+    let request = session.request(&update);
+    assert_eq!(Response::honest(&session.log, &request, None), Err(ProverError::UnknownVersion));
+}
