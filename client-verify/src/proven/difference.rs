@@ -313,7 +313,11 @@ mod tests {
         let last = Draft::after(ORIGIN, LABEL, &before, 2).sign(&key(2)).unwrap();
         let missing = |expired| Difference::HistoryMissing { version: 1, expired };
         let reset_at = Difference::Reset { version: 1 };
-        assert_eq!(found(&first, &last, |_| History::Value(value(&reset))), [reset_at]);
+        let asked = |wanted| {
+            assert_eq!(wanted, 1);
+            History::Value(value(&reset))
+        };
+        assert_eq!(found(&first, &last, asked), [reset_at]);
         for (history, expired) in
             [(History::Erased, false), (History::Withheld, false), (History::Expired, true)]
         {

@@ -95,3 +95,24 @@ fn a_label_of_256_bytes_has_no_encoding() {
     let request = SearchRequest { last: None, label: vec![0; 256], version: None };
     assert_eq!(request.encode(), Err(WireError::TooLong));
 }
+
+/// The draft's counts, which suite 0xF001 widens.
+#[test]
+fn an_auditor_update_of_the_draft_has_its_limits() {
+    let result = PrefixSearchResult { kind: PrefixSearchKind::NonInclusionParent, depth: 1 };
+    let update = |results, elements| BatchAuditorUpdate {
+        timestamp: 1,
+        added: Vec::new(),
+        removed: Vec::new(),
+        proof: BatchPrefixProof { results: vec![result; results], elements: vec![[0; 32]; elements] },
+    };
+    for (results, elements, fits) in
+        [(0, 0, true), (255, 65_535, true), (256, 0, false), (0, 65_536, false), (256, 65_536, false)]
+    {
+        let draft = AuditorUpdate::try_from(update(results, elements));
+        match draft {
+            Ok(draft) if fits => assert_eq!(BatchAuditorUpdate::from(draft), update(results, elements)),
+            other => assert_eq!((other, fits), (Err(WireError::TooLong), false), "{results} {elements}"),
+        }
+    }
+}
