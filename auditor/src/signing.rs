@@ -63,7 +63,7 @@ impl Signer {
         let fields = trust.auditing()?;
         let own = match trust.suite() {
             CipherSuite::Tlog => key.vkey().to_string().into_bytes(),
-            CipherSuite::Draft => key.signing_key().verifying_key().to_bytes().to_vec(),
+            CipherSuite::Draft => key.ed25519_key()?.verifying_key().to_bytes().to_vec(),
         };
         let max_lag = Duration::from_millis(fields.max_auditor_lag);
         (own == fields.auditor_public_key).then_some(Self { key, max_lag })
@@ -103,7 +103,7 @@ impl Signer {
                 let (config, timestamp) = (trust.configuration().clone(), last.0);
                 let signed = AuditorTreeHeadTbs { config, timestamp, tree_size, root };
                 let signed = signed.encode().map_err(|_| NotSigned::Encoding)?;
-                let signature = self.key.signing_key().sign(&signed).0.to_vec();
+                let signature = self.key.ed25519_key().ok_or(NotSigned::Encoding)?.sign(&signed).0.to_vec();
                 Ok(AuditorTreeHead { timestamp, tree_size, signature })
             }
         }

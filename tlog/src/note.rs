@@ -241,7 +241,7 @@ pub struct VerifiedLine<'k> {
     pub key: &'k Vkey,
     /// Its index among the keys that were given.
     pub key_index: usize,
-    /// When, for cosignatures; other signatures carry no time.
+    /// When the tree was the largest seen, where the signature states it: cosignatures of witnesses do.
     pub time: Option<UnixSeconds>,
     /// Which line it is, counted from 0.
     pub line: usize,

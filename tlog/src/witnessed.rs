@@ -246,6 +246,8 @@ impl<'a> Judge<'a> {
         let mut counted = BTreeMap::new();
         let mut early = BTreeMap::new();
         for (index, time) in verify(text, lines, &keys)? {
+            // Without a time nobody states that the tree was the largest seen.
+            let Some(time) = time else { continue };
             let times = if self.horizon.admits(time) { &mut counted } else { &mut early };
             times
                 .entry(index)
@@ -264,17 +266,17 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// The index in `keys`, and the time (zero if it has none), of every line that verified.
+/// The index in `keys`, and the time if it states one, of every line that verified.
 fn verify(
     text: &str,
     lines: &[SignatureLine],
     keys: &[&Vkey],
-) -> Result<Vec<(usize, UnixSeconds)>, JudgeError> {
+) -> Result<Vec<(usize, Option<UnixSeconds>)>, JudgeError> {
     let verified = note::verify_lines(text, lines, keys).map_err(|error| match error {
         NoteVerifyError::BadSignature { name, .. } => JudgeError::BadSignature(name),
         NoteVerifyError::NoKnownKey => JudgeError::LogSignatureMissing,
     })?;
-    Ok(verified.into_iter().map(|line| (line.key_index, line.time.unwrap_or_default())).collect())
+    Ok(verified.into_iter().map(|line| (line.key_index, line.time)).collect())
 }
 
 #[cfg(test)]

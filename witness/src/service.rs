@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keyglass_tlog::{
-    cosignature::{BadTime, Cosigner, MAX_TIME},
+    cosignature::{CosignError, Cosigner, MAX_TIME},
     evidence::Evidence,
     note::{NoteError, SignatureLine, format_signature_lines},
     witness::AddCheckpoint,
@@ -34,7 +34,7 @@ pub enum Failure {
     Store(#[from] StoreError),
     /// The clock is not set: there is no time that a cosignature could carry.
     #[error("the witness's clock is not set")]
-    NoTime(#[from] BadTime),
+    NotCosigned(#[from] CosignError),
     /// A stored note leaves no room for the cosignatures.
     #[error(transparent)]
     Note(#[from] NoteError),
@@ -84,7 +84,7 @@ impl<S: HeadStore, C: Clock> Witness<S, C> {
             }
         })?;
         if next.time().0 == 0 || next.time() > MAX_TIME {
-            return Err(Failure::NoTime(BadTime));
+            return Err(Failure::NotCosigned(CosignError::BadTime));
         }
         self.store.commit(&next).await?;
         let lines = self.cosignatures(&next)?;
@@ -105,7 +105,7 @@ impl<S: HeadStore, C: Clock> Witness<S, C> {
         Ok(Some(head.cosigned(self.cosignatures(&head)?)?.to_string()))
     }
 
-    fn cosignatures(&self, head: &Head) -> Result<Vec<SignatureLine>, BadTime> {
+    fn cosignatures(&self, head: &Head) -> Result<Vec<SignatureLine>, CosignError> {
         self.cosigners.iter().map(|cosigner| cosigner.cosign(head.checkpoint(), head.time())).collect()
     }
 }
@@ -137,7 +137,7 @@ impl From<Failure> for Answer {
             Failure::Refused(Refusal::Conflict { latest }) => Self::Size(latest),
             Failure::Refused(refusal) => Self::Problem(refusal.into()),
             Failure::TooManyRequests => Self::Problem(Problem::TOO_MANY_REQUESTS),
-            Failure::NoTime(_) => Self::Problem(Problem::NO_TIME),
+            Failure::NotCosigned(_) => Self::Problem(Problem::NO_TIME),
             // What exactly is wrong with the disk is for the operator, not for the network.
             Failure::Store(error) => {
                 tracing::error!(%error, "a request failed");

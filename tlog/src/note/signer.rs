@@ -1,6 +1,6 @@
 //! Signing keys with their names, and the text in which they are stored.
 
-use keyglass_crypto::sign::SigningKey;
+use keyglass_crypto::{secret::Secret, sign::SigningKey};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -19,13 +19,11 @@ pub enum KeyFileError {
     /// The name is none.
     #[error(transparent)]
     BadName(#[from] KeyNameError),
-    /// The key is of another type than the one that is wanted here.
-    #[error("the private key is of signature type {found:#04x}, not {wanted:#04x}")]
+    /// The key is not of a type that is wanted here.
+    #[error("a private key of signature type {found:#04x} is of no use here")]
     OtherType {
         /// The type in the file.
         found: u8,
-        /// The type that the caller wants.
-        wanted: u8,
     },
     /// The id is not the one of this name, type and key: the file is damaged.
     #[error("the key id is not the one of this private key")]
@@ -33,16 +31,24 @@ pub enum KeyFileError {
 }
 
 /// Writes `PRIVATE+KEY+name+id+base64(type ‖ seed)` and a newline.
-pub(crate) fn encode_key(vkey: &Vkey, key: &SigningKey) -> Zeroizing<String> {
+pub(crate) fn encode_key(vkey: &Vkey, seed: &Secret<32>) -> Zeroizing<String> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(33));
     bytes.push(vkey.key().signature_type());
-    bytes.extend_from_slice(key.to_seed().expose());
+    bytes.extend_from_slice(seed.expose());
     let encoded = Zeroizing::new(text::base64(&bytes));
     Zeroizing::new(format!("{PREFIX}{}+{}+{}\n", vkey.name(), vkey.id(), *encoded))
 }
 
-/// Reads what [`encode_key`] wrote, for a key of the signature type `wanted`.
-pub(crate) fn decode_key(file: &str, wanted: u8) -> Result<(KeyName, KeyId, SigningKey), KeyFileError> {
+/// What a stored signing key says. That `id` is the one of the key is for the caller to check.
+pub(crate) struct StoredKey {
+    pub(crate) name: KeyName,
+    pub(crate) id: KeyId,
+    pub(crate) signature_type: u8,
+    pub(crate) seed: Secret<32>,
+}
+
+/// Reads what [`encode_key`] wrote.
+pub(crate) fn decode_key(file: &str) -> Result<StoredKey, KeyFileError> {
     let line = file.strip_suffix('\n').unwrap_or(file);
     let rest = line.strip_prefix(PREFIX).ok_or(KeyFileError::Malformed)?;
     let (name, rest) = rest.split_once('+').ok_or(KeyFileError::Malformed)?;
@@ -50,12 +56,9 @@ pub(crate) fn decode_key(file: &str, wanted: u8) -> Result<(KeyName, KeyId, Sign
     let name = KeyName::new(name)?;
     let id = KeyId::parse(id).ok_or(KeyFileError::Malformed)?;
     let bytes = Zeroizing::new(text::parse_base64(encoded).ok_or(KeyFileError::Malformed)?);
-    let (&found, seed) = bytes.split_first().ok_or(KeyFileError::Malformed)?;
-    if found != wanted {
-        return Err(KeyFileError::OtherType { found, wanted });
-    }
-    let seed: &[u8; 32] = seed.try_into().map_err(|_| KeyFileError::Malformed)?;
-    Ok((name, id, SigningKey::from_seed(seed)))
+    let (&signature_type, seed) = bytes.split_first().ok_or(KeyFileError::Malformed)?;
+    let seed = Secret::new(seed.try_into().map_err(|_| KeyFileError::Malformed)?);
+    Ok(StoredKey { name, id, signature_type, seed })
 }
 
 /// Signs notes with plain Ed25519 signatures (type 0x01), as a log signs its checkpoints.
@@ -88,7 +91,7 @@ impl NoteSigner {
     /// The line of text that stores this key, with its newline.
     #[must_use]
     pub fn to_key_file(&self) -> Zeroizing<String> {
-        encode_key(&self.vkey, &self.key)
+        encode_key(&self.vkey, &self.key.to_seed())
     }
 
     /// Reads a stored key.
@@ -96,8 +99,11 @@ impl NoteSigner {
     /// # Errors
     /// [`KeyFileError`].
     pub fn from_key_file(file: &str) -> Result<Self, KeyFileError> {
-        let (name, id, key) = decode_key(file, 0x01)?;
-        let signer = Self::new(name, key);
-        if signer.vkey.id() == id { Ok(signer) } else { Err(KeyFileError::WrongId) }
+        let stored = decode_key(file)?;
+        if stored.signature_type != 0x01 {
+            return Err(KeyFileError::OtherType { found: stored.signature_type });
+        }
+        let signer = Self::new(stored.name, SigningKey::from_seed(stored.seed.expose()));
+        if signer.vkey.id() == stored.id { Ok(signer) } else { Err(KeyFileError::WrongId) }
     }
 }

@@ -81,10 +81,7 @@ fn stored_keys_come_back_and_damage_is_noticed() {
     assert!(file.starts_with("PRIVATE+KEY+example.com/a+") && file.ends_with('\n'));
     assert_eq!(NoteSigner::from_key_file(&file).unwrap().vkey(), signer.vkey());
     assert_eq!(NoteSigner::from_key_file(file.trim_end()).unwrap().vkey(), signer.vkey());
-    assert_eq!(
-        Cosigner::from_key_file(&file).unwrap_err(),
-        KeyFileError::OtherType { found: 0x01, wanted: 0x04 }
-    );
+    assert_eq!(Cosigner::from_key_file(&file).unwrap_err(), KeyFileError::OtherType { found: 0x01 });
     for end in 0..file.len() - 1 {
         assert!(NoteSigner::from_key_file(&file[..end]).is_err(), "cut at {end}");
     }

@@ -119,6 +119,6 @@ fn answers_are_hostile() {
         horizon.admits(UnixSeconds(TIME.0 + 5))
             && !Horizon::at(UnixMillis(u64::MAX), Duration::MAX).admits(UnixSeconds(u64::MAX))
     );
-    assert_eq!(ours.cosign(&checkpoint, UnixSeconds(0)), Err(crate::cosignature::BadTime));
-    assert_eq!(ours.cosign(&checkpoint, UnixSeconds(1 << 63)), Err(crate::cosignature::BadTime));
+    assert_eq!(ours.cosign(&checkpoint, UnixSeconds(0)), Err(crate::cosignature::CosignError::BadTime));
+    assert_eq!(ours.cosign(&checkpoint, UnixSeconds(1 << 63)), Err(crate::cosignature::CosignError::BadTime));
 }

@@ -185,7 +185,7 @@ async fn without_a_clock_nothing_is_stored() {
     let log = Log::new(ORIGIN);
     let (store, clock) = (MemoryStore::default(), TestClock::at(0));
     let witness = witness(&log, store.clone(), clock.clone());
-    assert!(matches!(witness.add_checkpoint(log.request(0, 1)).await, Err(Failure::NoTime(_))));
+    assert!(matches!(witness.add_checkpoint(log.request(0, 1)).await, Err(Failure::NotCosigned(_))));
     assert!(store.history().is_empty());
     clock.set(NOW);
     assert!(witness.add_checkpoint(log.request(0, 1)).await.is_ok());

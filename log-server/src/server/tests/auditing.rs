@@ -52,7 +52,7 @@ fn sign(
         CipherSuite::Draft => {
             let (config, timestamp) = (configuration.clone(), timestamp.0);
             let tbs = AuditorTreeHeadTbs { config, timestamp, tree_size: size, root }.encode().unwrap();
-            let signature = key.signing_key().sign(&tbs).0.to_vec();
+            let signature = key.ed25519_key().unwrap().sign(&tbs).0.to_vec();
             AuditorTreeHead { timestamp, tree_size: size, signature }
         }
     }
