@@ -130,10 +130,24 @@ impl Daemon {
         arguments: &[S],
         log: &Path,
     ) -> Result<Self, DaemonError> {
+        Self::start_with(&[], name, arguments, log).await
+    }
+
+    /// [`Daemon::start`] with these variables added to its environment.
+    ///
+    /// # Errors
+    /// [`DaemonError`].
+    pub async fn start_with<S: AsRef<OsStr>>(
+        environment: &[(&str, &str)],
+        name: &str,
+        arguments: &[S],
+        log: &Path,
+    ) -> Result<Self, DaemonError> {
         let io_error = |source| DaemonError::Io { program: name.to_owned(), source };
         let stderr = File::options().create(true).append(true).open(log).map_err(io_error)?;
         let mut child = Command::new(program(name)?)
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)

@@ -1,13 +1,22 @@
 //! The time, as an argument: whatever reads a clock takes one of these.
 
+mod steady;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use keyglass_tlog::time::UnixMillis;
+
+pub use self::steady::{Jump, Machine, Sources, SteadyClock};
 
 /// Tells the time.
 pub trait Clock: Send + Sync + 'static {
     /// Now.
     fn now(&self) -> UnixMillis;
+
+    /// The jump that this clock has seen and did not follow.
+    fn jump(&self) -> Option<Jump> {
+        None
+    }
 }
 
 /// The machine's clock. Before 1970 it reads 1970.

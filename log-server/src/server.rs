@@ -295,6 +295,7 @@ impl LogServer {
             store,
             clock,
             max_behind: Duration::from_millis(identity.configuration.max_behind),
+            max_ahead: Duration::from_millis(identity.configuration.max_ahead),
             pruning: pruner.as_ref().map(Pruner::status),
         });
         let metrics = Arc::new(Metrics::default());

@@ -9,7 +9,7 @@ use std::{
 };
 
 use keyglass_log_server::{
-    clock::SystemClock,
+    clock::SteadyClock,
     data_dir::DataDir,
     http::connections,
     log::Limits,
@@ -46,7 +46,10 @@ pub(super) fn run(data: &Path, options: &ServeOptions) -> Result<(), CommandErro
         let cannot_listen = |source| CommandError::Listen { address: listen, source };
         let listener = connections::bind(listen).map_err(cannot_listen)?;
         let address = listener.local_addr()?;
-        let mut server = LogServer::start(directory, listener, settings, Arc::new(SystemClock))
+        // What users forgive the log's timestamps, the log forgives the machine's clock.
+        let max_ahead = Duration::from_millis(directory.identity.configuration.max_ahead);
+        let clock = Arc::new(SteadyClock::new(max_ahead));
+        let mut server = LogServer::start(directory, listener, settings, clock)
             .map_err(|error| refused(error, policy_file))?;
         tracing::info!(%address, %origin, ?suite, "the log is served");
         let first_line = serde_json::json!({ "listening": format!("http://{address}"), "origin": origin });

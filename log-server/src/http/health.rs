@@ -40,6 +40,8 @@ pub struct Watched {
     pub clock: Arc<dyn Clock>,
     /// How old clients let the last entry become.
     pub max_behind: Duration,
+    /// How far clients let it be ahead of their clocks.
+    pub max_ahead: Duration,
     /// How pruning goes; absent if log entries do not expire.
     pub pruning: Option<watch::Receiver<pruning::Status>>,
 }
@@ -113,6 +115,12 @@ impl Watched {
         Some(Duration::from_millis(age))
     }
 
+    /// How far the last published entry is ahead of the clock; absent if users would forgive it.
+    fn ahead(&self) -> Option<Duration> {
+        let ahead = Duration::from_millis(self.rightmost()?.saturating_sub(self.clock.now().0));
+        (ahead > self.max_ahead).then_some(ahead)
+    }
+
     /// The timestamp of the last published entry. Reads one record of the store.
     fn rightmost(&self) -> Option<u64> {
         let last = self.published.current()?.size.checked_sub(1)?;
@@ -150,6 +158,18 @@ impl Watched {
                 problems.push("the published head is stale: clients refuse it".to_owned());
             }
             Some(_) => {}
+        }
+        if let Some(jump) = self.clock.jump() {
+            problems.push(format!(
+                "the machine's clock jumped {jump}: the log goes on by the time before; set the clock right, or restart \
+                 the server if it is right now"
+            ));
+        }
+        if let Some(ahead) = self.ahead() {
+            problems.push(format!(
+                "the last published entry is {} s ahead of the clock: clients refuse what is too far ahead",
+                ahead.as_secs()
+            ));
         }
         let failing = publisher.witnesses.iter().filter(|witness| witness.failing.is_some()).count();
         if publisher.missing > 0 && failing > 0 {
