@@ -12,6 +12,7 @@
 //! | agree on a secret | [`dh`]: X25519 |
 //! | make keys of a secret, or authenticate under one | [`kdf`]: HKDF-SHA256, HMAC-SHA256 |
 //! | encrypt a message | [`aead`]: ChaCha20-Poly1305 |
+//! | keep a key on disk under a passphrase | [`sealed`]: argon2id, ChaCha20-Poly1305 |
 //! | hold and compare secret bytes | [`secret`] |
 //! | verify a post-quantum cosignature | [`ml_dsa`]: ML-DSA-44 |
 #![cfg_attr(
@@ -32,6 +33,7 @@ pub mod hash;
 pub mod kdf;
 pub mod ml_dsa;
 mod point;
+pub mod sealed;
 pub mod secret;
 pub mod sign;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What every server needs and none should write again: an address with bounded connections ([`server`]), TLS whose
-//! certificate is renewed while it runs ([`tls`]), and options of the command line for both.
+//! certificate is renewed while it runs ([`tls`]), keys on disk that nobody else can read ([`key_file`]), and options of
+//! the command line for all of it.
 //!
 //! The accept loop is our own, not `axum-server`'s: connections are bounded in number, handshakes and request heads in
 //! time, and both are counted, none of which that crate offers.
@@ -15,6 +16,8 @@
 )]
 
 pub mod connections;
+pub mod key_file;
+pub mod passphrase;
 pub mod private_file;
 pub mod server;
 pub mod tls;
