@@ -201,6 +201,18 @@ impl Daemon {
         Err(DaemonError::Failed { program: self.name, code: status.code(), stderr })
     }
 
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// [`DaemonError::Io`], also if it does not end in time.
+    pub async fn ended(mut self) -> Result<std::process::ExitStatus, DaemonError> {
+        let io_error = |source| DaemonError::Io { program: self.name.clone(), source };
+        match timeout(PATIENCE, self.child.wait()).await {
+            Ok(status) => status.map_err(io_error),
+            Err(_) => Err(io_error(io::ErrorKind::TimedOut.into())),
+        }
+    }
+
     /// Kills it (SIGKILL), at whatever it is doing.
     ///
     /// # Errors
