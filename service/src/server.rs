@@ -79,6 +79,7 @@ pub fn url(listener: &TcpListener, tls: Option<&Tls>) -> io::Result<String> {
 /// A server that answers. Dropped without [`stop`](Self::stop), it goes on.
 #[derive(Debug)]
 pub struct Server {
+    address: SocketAddr,
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
 }
@@ -88,7 +89,7 @@ impl Server {
     /// this returns. Handlers find the peer's address as axum's [`ConnectInfo`].
     ///
     /// # Errors
-    /// SIGHUP cannot be listened for.
+    /// SIGHUP cannot be listened for, or the listener has no address.
     pub fn start(
         listener: TcpListener,
         router: Router,
@@ -97,10 +98,17 @@ impl Server {
         connections: Connections,
     ) -> io::Result<Self> {
         let hangup = tls.is_some().then(|| signal(SignalKind::hangup())).transpose()?;
+        let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let shared = Arc::new(Shared { router, tls, limits, connections });
         let accepting = tokio::spawn(accept(listener, shared, stopped, hangup));
-        Ok(Self { stop, accepting })
+        Ok(Self { address, stop, accepting })
+    }
+
+    /// The address that is listened on, with its port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Accepts nothing more, gives requests under way [`Limits::grace`], and closes every connection.

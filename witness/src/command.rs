@@ -1,4 +1,4 @@
-//! The command line: `init`, `vkey` and `serve`.
+//! The command line: `init`, `vkey`, `seal-keys` and `serve`.
 
 mod init;
 mod serve;
@@ -6,6 +6,11 @@ mod serve;
 use std::{io::Write as _, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
+use keyglass_service::{
+    key_file::{KeyFileError, Sealing},
+    passphrase::{PassphraseError, PassphraseOptions},
+    tls::{TlsError, TlsOptions},
+};
 use keyglass_tlog::{
     note::{KeyName, Vkey},
     policy::PolicyError,
@@ -15,7 +20,8 @@ use thiserror::Error;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 another failure; 2 wrong usage; 3 the data directory, its key or its state was refused; \
-4 the policy was refused; 5 the address could not be bound.
+4 the policy was refused; 5 the address could not be bound, or its certificate was refused; 6 the passphrase is missing or \
+wrong.
 
 Example:
   keyglass-witness init  --data /var/lib/witness --name witness.example/w1
@@ -44,6 +50,9 @@ struct Arguments {
 
     #[command(flatten)]
     serve: ServeOptions,
+
+    #[command(flatten)]
+    passphrase: PassphraseOptions,
 }
 
 #[derive(Subcommand)]
@@ -57,6 +66,11 @@ enum Command {
     ///
     /// Needs --data.
     Vkey,
+    /// Seal the key of a witness under a passphrase, or change the passphrase
+    ///
+    /// Needs --data and --passphrase-file; --old-passphrase-file as well for a key that is sealed already. Run again, it
+    /// changes nothing.
+    SealKeys,
     /// Run the witness
     ///
     /// Needs --data, --listen and --policy. The first line on stdout is a JSON object with the URL that is served
@@ -76,6 +90,9 @@ struct ServeOptions {
     /// serve: the address to listen on; port 0 takes a free one
     #[arg(long, global = true, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+
+    #[command(flatten)]
+    tls: TlsOptions,
 
     /// serve: a tlog-policy file; its `log <vkey>` lines are the logs to cosign
     #[arg(long, global = true, value_name = "FILE")]
@@ -97,6 +114,10 @@ enum CommandError {
     MissingOption(&'static str, &'static str),
     #[error(transparent)]
     Key(#[from] KeyError),
+    #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("{}: there is a witness in this directory already", .0.display())]
@@ -121,14 +142,16 @@ impl CommandError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::System(_) => 1,
-            Self::MissingOption(..) => 2,
+            Self::MissingOption(..) | Self::Tls(TlsError::Incomplete) => 2,
+            Self::Key(KeyError::File(error)) if KeyFileError::is_of_passphrase(error) => 6,
+            Self::Passphrase(_) => 6,
             Self::Key(_)
             | Self::Store(_)
             | Self::AlreadyMade(_)
             | Self::NoKey(_)
             | Self::Directory { .. } => 3,
             Self::PolicyFile { .. } | Self::Policy { .. } | Self::NoLogs(_) => 4,
-            Self::Listen { .. } => 5,
+            Self::Listen { .. } | Self::Tls(_) => 5,
         }
     }
 }
@@ -156,6 +179,7 @@ fn dispatch(arguments: &Arguments) -> Result<(), CommandError> {
     let (command, needs) = match arguments.command {
         Command::Init => ("init", "--data DIR"),
         Command::Vkey => ("vkey", "--data DIR"),
+        Command::SealKeys => ("seal-keys", "--data DIR"),
         Command::Serve => ("serve", "--data DIR"),
     };
     let data = arguments.data.as_deref().ok_or(CommandError::MissingOption(command, needs))?;
@@ -163,10 +187,20 @@ fn dispatch(arguments: &Arguments) -> Result<(), CommandError> {
         Command::Init => {
             let name =
                 arguments.init.name.clone().ok_or(CommandError::MissingOption(command, "--name NAME"))?;
-            print_vkey(&init::run(data, name)?, arguments.json)
+            print_vkey(&init::run(data, name, arguments.passphrase.read()?.as_ref())?, arguments.json)
         }
-        Command::Vkey => print_vkey(keyglass_witness::key::load(data)?.vkey(), arguments.json),
-        Command::Serve => serve::run(data, &arguments.serve),
+        Command::Vkey => {
+            let passphrase = arguments.passphrase.read()?;
+            print_vkey(keyglass_witness::key::load(data, passphrase.as_ref())?.vkey(), arguments.json)
+        }
+        Command::SealKeys => {
+            let (before, passphrase) = arguments.passphrase.read_both()?;
+            print_line(match keyglass_witness::key::seal(data, before.as_ref(), &passphrase)? {
+                Sealing::Sealed => "the key is sealed",
+                Sealing::Kept => "the key was sealed under this passphrase already",
+            })
+        }
+        Command::Serve => serve::run(data, &arguments.serve, &arguments.passphrase),
     }
 }
 

@@ -2,9 +2,8 @@
 //! the program, a liar in a test.
 
 mod answer;
-mod server;
 
-use std::{sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -14,13 +13,30 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use keyglass_service::{connections::Connections, server};
 use keyglass_tlog::witness::{AddCheckpoint, MAX_REQUEST_LEN};
 
-pub use self::{
-    answer::{Answer, Problem},
-    server::{Server, serve},
-};
+pub use self::answer::{Answer, Problem};
 use crate::{decide::Refusal, head::OriginHash, metrics::Metrics};
+pub use keyglass_service::server::Server;
+
+/// What connections may take. A log needs one; requests are short, and a witness that stops lets them finish.
+pub const CONNECTIONS: server::Limits = server::Limits {
+    connections: 1024,
+    handshake: Duration::from_secs(10),
+    head_time: Duration::from_secs(60),
+    head_len: 64 * 1024,
+    grace: Duration::from_secs(3),
+};
+
+/// Serves plain HTTP on an address, without counting connections: what a test or a demonstration needs. Must be called
+/// within a tokio runtime.
+///
+/// # Errors
+/// The address cannot be taken.
+pub fn serve(address: SocketAddr, router: Router) -> io::Result<Server> {
+    Server::start(server::bind(address)?, router, None, CONNECTIONS, Connections::default())
+}
 
 /// What a client may take of the server's time and memory.
 #[derive(Debug, Clone, Copy)]

@@ -1,13 +1,9 @@
 //! The witness's private key, in a file that only its owner can read.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use keyglass_crypto::sign::SigningKey;
+use keyglass_crypto::{sealed::Passphrase, sign::SigningKey};
+use keyglass_service::key_file::{self, KeyFileError as FileError, Sealing};
 use keyglass_tlog::{
     cosignature::Cosigner,
     note::{KeyFileError, KeyName},
@@ -16,34 +12,15 @@ use rand::{TryRng as _, rngs::SysRng};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// The key's file within the data directory.
+/// The key's file within the data directory, and what a sealed one says that it holds.
 pub const KEY_FILE: &str = "witness.key";
-
-/// The longest key file that is read.
-const MAX_KEY_FILE_LEN: u64 = 4096;
 
 /// Why there is no usable key.
 #[derive(Debug, Error)]
 pub enum KeyError {
-    /// The file cannot be read or written.
-    #[error("{}: {source}", .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
-    /// Others can read or change the key.
-    #[error("{}: others may access this private key (mode {mode:04o}); expected mode 0600", .path.display())]
-    Permissions {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// Not a regular file.
-    #[error("{}: not a regular file", .0.display())]
-    NotAFile(PathBuf),
+    /// The file cannot be read or written, others may access it, or its passphrase is another one.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Not a cosigner's private key.
     #[error("{}: {source}", .path.display())]
     Malformed {
@@ -57,10 +34,6 @@ pub enum KeyError {
     NoRandomness,
 }
 
-fn io_error(path: &Path) -> impl FnOnce(io::Error) -> KeyError + '_ {
-    |source| KeyError::Io { path: path.to_owned(), source }
-}
-
 /// Makes a new key under `name`.
 ///
 /// # Errors
@@ -71,77 +44,69 @@ pub fn generate(name: KeyName) -> Result<Cosigner, KeyError> {
     Ok(Cosigner::new(name, SigningKey::from_seed(&seed)))
 }
 
-/// Stores the key in a data directory, durably, and never over another one.
+/// Stores the key in a data directory, durably, and never over another one; sealed if a passphrase is given.
 ///
 /// # Errors
-/// [`KeyError::Io`], also if there is a key already.
-pub fn save(data: &Path, key: &Cosigner) -> Result<(), KeyError> {
-    let path = data.join(KEY_FILE);
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(io_error(&path))?;
-    file.write_all(key.to_key_file().as_bytes()).map_err(io_error(&path))?;
-    file.sync_all().map_err(io_error(&path))?;
-    File::open(data).and_then(|directory| directory.sync_all()).map_err(io_error(data))
+/// [`KeyError::File`], also if there is a key already.
+pub fn save(data: &Path, key: &Cosigner, passphrase: Option<&Passphrase>) -> Result<(), KeyError> {
+    let content = key.to_key_file();
+    Ok(key_file::create(&data.join(KEY_FILE), KEY_FILE, content.as_bytes(), passphrase)?)
 }
 
-/// Reads the key of a data directory. With it, [`Cosigner::cosign`] signs any checkpoint whatever: what makes a witness
-/// honest is [`crate::service`], not the key.
+/// Reads the key of a data directory, which must be sealed exactly if a passphrase is given. With it, [`Cosigner::cosign`]
+/// signs any checkpoint whatever: what makes a witness honest is [`crate::service`], not the key.
 ///
 /// # Errors
 /// [`KeyError`].
-pub fn load(data: &Path) -> Result<Cosigner, KeyError> {
+pub fn load(data: &Path, passphrase: Option<&Passphrase>) -> Result<Cosigner, KeyError> {
     let path = data.join(KEY_FILE);
-    let file = File::open(&path).map_err(io_error(&path))?;
-    let metadata = file.metadata().map_err(io_error(&path))?;
-    if !metadata.is_file() {
-        return Err(KeyError::NotAFile(path));
-    }
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(KeyError::Permissions { path, mode });
-    }
-    let mut text = Zeroizing::new(String::new());
-    file.take(MAX_KEY_FILE_LEN).read_to_string(&mut text).map_err(io_error(&path))?;
-    Cosigner::from_key_file(&text).map_err(|source| KeyError::Malformed { path, source })
+    let content = key_file::read(&path, KEY_FILE, passphrase)?;
+    let text = core::str::from_utf8(&content).map_err(|_| KeyFileError::Malformed);
+    let key = text.and_then(Cosigner::from_key_file);
+    key.map_err(|source| KeyError::Malformed { path, source })
+}
+
+/// Seals the key of a data directory under `passphrase`, or changes the passphrase from `before`.
+///
+/// # Errors
+/// [`KeyError::File`].
+pub fn seal(data: &Path, before: Option<&Passphrase>, passphrase: &Passphrase) -> Result<Sealing, KeyError> {
+    Ok(key_file::seal(&data.join(KEY_FILE), KEY_FILE, before, passphrase)?)
 }
 
 /// Whether a data directory has a key file.
 #[must_use]
 pub fn exists(data: &Path) -> bool {
-    fs::symlink_metadata(data.join(KEY_FILE)).is_ok()
+    key_file::exists(&data.join(KEY_FILE))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use keyglass_service::private_file::PrivateFileError;
+
     use super::*;
 
     fn saved() -> (tempfile::TempDir, Cosigner) {
         let data = tempfile::tempdir().unwrap();
         let key = generate(KeyName::new("w.example").unwrap()).unwrap();
-        save(data.path(), &key).unwrap();
+        save(data.path(), &key, None).unwrap();
         (data, key)
     }
 
     #[test]
-    fn a_key_comes_back_and_is_private() {
+    fn a_key_comes_back_and_is_never_overwritten() {
         let (data, key) = saved();
-        assert_eq!(load(data.path()).unwrap().vkey(), key.vkey());
-        let mode = fs::metadata(data.path().join(KEY_FILE)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o7777, 0o600);
-        assert!(matches!(save(data.path(), &key), Err(KeyError::Io { .. })), "never overwritten");
-    }
+        assert_eq!(load(data.path(), None).unwrap().vkey(), key.vkey());
+        let refused = save(data.path(), &key, None).unwrap_err();
+        assert!(matches!(refused, KeyError::File(FileError::Exists(_))));
 
-    #[test]
-    fn a_key_that_others_can_read_is_refused() {
-        let (data, _) = saved();
-        for mode in [0o640, 0o604, 0o610, 0o601, 0o620, 0o602, 0o666] {
-            fs::set_permissions(data.path().join(KEY_FILE), fs::Permissions::from_mode(mode)).unwrap();
-            assert!(
-                matches!(load(data.path()), Err(KeyError::Permissions { mode: found, .. }) if found == mode)
-            );
-        }
-        fs::set_permissions(data.path().join(KEY_FILE), fs::Permissions::from_mode(0o400)).unwrap();
-        assert!(load(data.path()).is_ok());
+        let passphrase = Passphrase::new(Zeroizing::new(b"correct horse".to_vec())).unwrap();
+        assert_eq!(seal(data.path(), None, &passphrase).unwrap(), Sealing::Sealed);
+        assert_eq!(load(data.path(), Some(&passphrase)).unwrap().vkey(), key.vkey());
+        let refused = load(data.path(), None).unwrap_err();
+        assert!(matches!(refused, KeyError::File(FileError::NeedsPassphrase(_))));
     }
 
     #[test]
@@ -153,10 +118,13 @@ mod tests {
             [String::new(), text[1..].to_owned(), text.replace("w.example", "v.example"), text + "more"]
         {
             fs::write(&path, damaged).unwrap();
-            assert!(matches!(load(data.path()), Err(KeyError::Malformed { .. })));
+            assert!(matches!(load(data.path(), None), Err(KeyError::Malformed { .. })));
         }
+        fs::write(&path, [0xff]).unwrap();
+        assert!(matches!(load(data.path(), None), Err(KeyError::Malformed { .. })));
         fs::remove_file(&path).unwrap();
-        assert!(matches!(load(data.path()), Err(KeyError::Io { .. })));
+        let missing = load(data.path(), None);
+        assert!(matches!(missing, Err(KeyError::File(FileError::Private(PrivateFileError::Io { .. })))));
         assert!(!exists(data.path()));
     }
 }

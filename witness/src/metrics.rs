@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use keyglass_service::connections::Connections;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -20,6 +21,7 @@ pub struct Metrics {
     seconds: Histogram,
     cosigned: Counter,
     logs: Gauge,
+    connections: Connections,
 }
 
 /// When a request came.
@@ -40,7 +42,9 @@ impl Default for Metrics {
         );
         registry.register("cosigned_checkpoints", "Checkpoints stored and cosigned", cosigned.clone());
         registry.register("logs", "Logs that this witness cosigns", logs.clone());
-        Self { registry, requests, seconds, cosigned, logs }
+        let connections = Connections::default();
+        connections.register(&mut registry);
+        Self { registry, requests, seconds, cosigned, logs, connections }
     }
 }
 
@@ -52,6 +56,12 @@ impl Metrics {
     pub(crate) fn answered(&self, outcome: &'static str, timer: Timer) {
         self.requests.get_or_create(&Outcome { outcome }).inc();
         self.seconds.observe(timer.0.elapsed().as_secs_f64());
+    }
+
+    /// The counts of connections that [`text`](Self::text) shows, for the server to keep.
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        self.connections.clone()
     }
 
     pub(crate) fn cosigned(&self) {

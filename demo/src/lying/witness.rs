@@ -80,5 +80,5 @@ impl Responder for ColludingWitness {
 /// [`Failed::Listen`].
 pub async fn start(witness: ColludingWitness) -> Result<Server, Failed> {
     let endpoints = router(Arc::new(witness), Arc::new(Metrics::default()), Limits::default());
-    serve(([127, 0, 0, 1], 0).into(), endpoints).await.map_err(Failed::Listen)
+    serve(([127, 0, 0, 1], 0).into(), endpoints).map_err(Failed::Listen)
 }

@@ -2,6 +2,7 @@
 
 use std::{fs, io, os::unix::fs::DirBuilderExt as _, path::Path};
 
+use keyglass_crypto::sealed::Passphrase;
 use keyglass_tlog::note::{KeyName, Vkey};
 use keyglass_witness::{
     key,
@@ -11,7 +12,7 @@ use keyglass_witness::{
 use super::CommandError;
 
 /// Makes a key and an empty state in `data`, which is made if it is not there.
-pub(super) fn run(data: &Path, name: KeyName) -> Result<Vkey, CommandError> {
+pub(super) fn run(data: &Path, name: KeyName, passphrase: Option<&Passphrase>) -> Result<Vkey, CommandError> {
     let failed = |source: io::Error| CommandError::Directory { path: data.to_owned(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed)?;
     if key::exists(data) {
@@ -23,6 +24,6 @@ pub(super) fn run(data: &Path, name: KeyName) -> Result<Vkey, CommandError> {
     let cosigner = key::generate(name)?;
     // The state comes first: a key without state could be taken for one that has signed nothing yet.
     store::create(data, cosigner.vkey())?;
-    key::save(data, &cosigner)?;
+    key::save(data, &cosigner, passphrase)?;
     Ok(cosigner.vkey().clone())
 }

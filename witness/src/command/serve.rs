@@ -2,10 +2,14 @@
 
 use std::{fs::File, io, io::Read as _, path::Path, sync::Arc, time::Duration};
 
+use keyglass_service::{
+    passphrase::PassphraseOptions,
+    server::{self, Server},
+};
 use keyglass_tlog::policy::{MAX_POLICY_LEN, Policy};
 use keyglass_witness::{
     clock::SystemClock,
-    http::{Limits, Server, router, serve},
+    http::{CONNECTIONS, Limits, router},
     key,
     logs::Logs,
     metrics::Metrics,
@@ -21,7 +25,11 @@ use super::{CommandError, ServeOptions, print_line};
 const LAST_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM or SIGINT.
-pub(super) fn run(data: &Path, options: &ServeOptions) -> Result<(), CommandError> {
+pub(super) fn run(
+    data: &Path,
+    options: &ServeOptions,
+    passphrase: &PassphraseOptions,
+) -> Result<(), CommandError> {
     let listen = options.listen.ok_or(CommandError::MissingOption("serve", "--listen ADDR"))?;
     let policy_file =
         options.policy.as_deref().ok_or(CommandError::MissingOption("serve", "--policy FILE"))?;
@@ -33,7 +41,8 @@ pub(super) fn run(data: &Path, options: &ServeOptions) -> Result<(), CommandErro
     if logs.is_empty() && !options.allow_no_logs {
         return Err(CommandError::NoLogs(policy_file.to_owned()));
     }
-    let cosigner = key::load(data)?;
+    let tls = options.tls.load()?;
+    let cosigner = key::load(data, passphrase.read()?.as_ref())?;
     let store = DurableStore::open(data, cosigner.vkey())?;
     let vkey = cosigner.vkey().clone();
     tracing::info!(%vkey, logs = logs.len(), "the state is sound");
@@ -45,10 +54,12 @@ pub(super) fn run(data: &Path, options: &ServeOptions) -> Result<(), CommandErro
         // Before anyone is told that it runs, so that no signal to stop goes by unseen.
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
-        let server: Server = serve(listen, router(Arc::clone(&witness), metrics, Limits::default()))
-            .await
-            .map_err(|source| CommandError::Listen { address: listen, source })?;
-        let listening = format!("http://{}", server.address());
+        let listener = server::bind(listen);
+        let listener = listener.map_err(|source| CommandError::Listen { address: listen, source })?;
+        let listening = server::url(&listener, tls.as_ref())?;
+        let connections = metrics.connections();
+        let router = router(Arc::clone(&witness), metrics, Limits::default());
+        let server = Server::start(listener, router, tls, CONNECTIONS, connections)?;
         print_line(&serde_json::json!({ "listening": listening, "vkey": vkey.to_string() }).to_string())?;
         tokio::select! {
             _ = terminated.recv() => {}

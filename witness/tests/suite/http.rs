@@ -265,7 +265,7 @@ async fn outcomes_are_counted() {
 #[tokio::test]
 async fn connections_are_kept_alive_and_stalled_ones_stop_nobody() {
     let setup = setup();
-    let server = serve("127.0.0.1:0".parse().unwrap(), setup.router.clone()).await.unwrap();
+    let server = serve("127.0.0.1:0".parse().unwrap(), setup.router.clone()).unwrap();
     // A client that sends half a request and then nothing.
     let mut stalled = tokio::net::TcpStream::connect(server.address()).await.unwrap();
     tokio::io::AsyncWriteExt::write_all(&mut stalled, b"POST /add-checkpoint HTTP/1.1\r\nhost: x\r\n")

@@ -48,12 +48,12 @@ impl Responder for Liar {
 #[tokio::test]
 async fn a_key_and_the_endpoints_make_a_colluding_witness() {
     let data = tempfile::tempdir().unwrap();
-    key::save(data.path(), &key::generate("liar.example".parse().unwrap()).unwrap()).unwrap();
-    let cosigner = key::load(data.path()).unwrap();
+    key::save(data.path(), &key::generate("liar.example".parse().unwrap()).unwrap(), None).unwrap();
+    let cosigner = key::load(data.path(), None).unwrap();
     let vkey = cosigner.vkey().clone();
     let liar = Liar { cosigner, shown: Mutex::new(None) };
     let router = router(Arc::new(liar), Arc::default(), Limits::default());
-    let server = serve("127.0.0.1:0".parse().unwrap(), router).await.unwrap();
+    let server = serve("127.0.0.1:0".parse().unwrap(), router).unwrap();
     let mut connection = Connection::open(server.address()).await.unwrap();
     let (honest, fork) = (Log::new(ORIGIN), Log::forked(ORIGIN, 0, 1));
     for log in [&honest, &fork] {

@@ -15,4 +15,5 @@ mod log;
 mod lying;
 mod process;
 mod race;
+mod secrets;
 mod stores;

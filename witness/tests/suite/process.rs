@@ -66,7 +66,7 @@ impl Home {
         self.directory.path().join("policy")
     }
 
-    fn serve(&self, listen: &str) -> Command {
+    pub fn serve(&self, listen: &str) -> Command {
         let mut command = program();
         command.arg("serve").arg("--data").arg(self.data()).args(["--listen", listen]);
         command.arg("--policy").arg(self.policy());
@@ -80,7 +80,12 @@ impl Home {
 
     /// What serving ends with at once.
     fn refused(&self) -> (i32, String) {
-        let output = self.serve("127.0.0.1:0").output().unwrap();
+        Self::refuses(self.serve("127.0.0.1:0"))
+    }
+
+    /// What a command ends with at once.
+    pub fn refuses(mut command: Command) -> (i32, String) {
+        let output = command.output().unwrap();
         assert_eq!(text(&output.stdout), "", "nobody may be told that it listens");
         (output.status.code().unwrap(), text(&output.stderr).to_owned())
     }
@@ -90,11 +95,12 @@ impl Home {
 pub struct Running {
     child: Child,
     stderr: ChildStderr,
+    pub scheme: String,
     pub address: SocketAddr,
 }
 
 impl Running {
-    fn start(mut command: Command) -> Self {
+    pub fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -105,8 +111,9 @@ impl Running {
             panic!("the witness did not start: {why}");
         }
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let address = line["listening"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
-        Self { child, stderr, address }
+        let (scheme, address) = line["listening"].as_str().unwrap().split_once("://").unwrap();
+        let (scheme, address) = (scheme.to_owned(), address.parse().unwrap());
+        Self { child, stderr, scheme, address }
     }
 
     pub async fn connect(&self) -> Connection {
@@ -357,7 +364,7 @@ fn damage(home: &Home, sound: &[u8], damage: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = sound.to_vec();
     damage(&mut bytes);
     fs::write(home.state(), &bytes).unwrap();
-    let cosigner = keyglass_witness::key::load(&home.data()).unwrap();
+    let cosigner = keyglass_witness::key::load(&home.data(), None).unwrap();
     match keyglass_witness::store::DurableStore::open(&home.data(), cosigner.vkey()) {
         // What is damaged is refused, and says where.
         Err(error) => assert!(error.to_string().contains("witness.redb"), "{error}"),
