@@ -259,3 +259,5 @@ fn signed_by(note: &SignedNote, key: &Vkey) -> bool {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

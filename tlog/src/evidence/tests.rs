@@ -7,23 +7,23 @@ use crate::{
     testkit::{self, Branch, HONEST},
 };
 
-const FORK: Branch = Branch { fork_at: 5, branch: 1 };
+pub(super) const FORK: Branch = Branch { fork_at: 5, branch: 1 };
 
 fn policy() -> Policy {
     let text = testkit::policy_text(3, "group q 2 w0 w1 w2\nquorum q\n");
     Policy::parse(text.as_bytes()).unwrap()
 }
 
-fn same_size() -> Evidence {
+pub(super) fn same_size() -> Evidence {
     Evidence::SameSize { a: HONEST.note(9, &[0, 2]), b: FORK.note(9, &[1, 2]) }
 }
 
-fn inconsistent() -> Evidence {
+pub(super) fn inconsistent() -> Evidence {
     let (a, b) = (HONEST.note(7, &[0, 1]), FORK.note(12, &[1, 2]));
     Evidence::Inconsistent { a, b, root: FORK.root(7), proof: FORK.consistency(7, 12) }
 }
 
-fn empty_tree() -> Evidence {
+pub(super) fn empty_tree() -> Evidence {
     Evidence::EmptyTree { a: testkit::note(&Checkpoint::new(testkit::ORIGIN, 0, [0; 32]).unwrap(), &[1]) }
 }
 
@@ -201,7 +201,7 @@ proptest! {
     }
 }
 
-fn after_handover(size: u64, branch: &Branch) -> Evidence {
+pub(super) fn after_handover(size: u64, branch: &Branch) -> Evidence {
     let next = NoteSigner::new(
         testkit::name("log.example/two"),
         keyglass_crypto::sign::SigningKey::from_seed(&[9; 32]),
