@@ -3,6 +3,10 @@
 use std::{io::Write as _, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
+use keyglass_service::{
+    passphrase::PassphraseOptions,
+    tls::{RootOptions, TlsOptions},
+};
 use keyglass_tlog::note::KeyName;
 use thiserror::Error;
 
@@ -30,13 +34,17 @@ pub struct Cli {
 
     #[command(flatten)]
     follow: FollowOptions,
+
+    /// Where the passphrase of the key is
+    #[command(flatten)]
+    pub passphrase: PassphraseOptions,
 }
 
 const EXIT_CODES: &str = "\
 Exit codes of `follow --once`, each with the verdict of the same name in --json:
    0  ok            fresh and witnessed, every entry replayed, nothing contradicts it
    1  failed        this auditor failed (data directory, disk); nothing was found out
-   2  usage         the command line, the policy or the configuration cannot be used
+   2  usage         the command line, the policy, the configuration, the certificate or the passphrase cannot be used
   10  unreachable   no usable answer from the log, or from any witness
   11  stale         the newest entry is older than the configuration's max_behind
   13  unwitnessed   the head lacks cosignatures that the policy asks for
@@ -65,6 +73,11 @@ pub enum Command {
     ///
     /// Needs --data.
     Vkey,
+    /// Seal the auditor's key under a passphrase, or change the passphrase
+    ///
+    /// Needs --data and --passphrase-file; --old-passphrase-file as well for a key that is sealed already. Run again, it
+    /// changes nothing.
+    SealKeys,
     /// Follow a log, once or until SIGTERM
     ///
     /// Needs --data, --url, --configuration and, for a log of suite 0xF001, --policy. If the configuration names this
@@ -101,6 +114,12 @@ struct FollowOptions {
     /// follow: serve /v1/report, /v1/evidence, /v1/heads, /v1/auditor-head, /healthz, /readyz and /metrics here; port 0 takes a free one
     #[arg(long, global = true, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+
+    #[command(flatten)]
+    tls: TlsOptions,
+
+    #[command(flatten)]
+    roots: RootOptions,
 
     /// follow: milliseconds between rounds, give or take half
     #[arg(long, global = true, value_name = "MS", default_value = "5000", value_parser = milliseconds)]
@@ -149,6 +168,10 @@ pub struct Follow {
     pub once: bool,
     /// Where to serve.
     pub listen: Option<SocketAddr>,
+    /// The certificate to serve with.
+    pub tls: TlsOptions,
+    /// Whose certificates to trust.
+    pub roots: RootOptions,
     /// Between rounds.
     pub interval: Duration,
     /// For one request.
@@ -192,6 +215,8 @@ impl Cli {
             configuration: need("follow", "--configuration", options.configuration.as_ref())?,
             once: options.once,
             listen: options.listen,
+            tls: options.tls.clone(),
+            roots: options.roots.clone(),
             interval: options.interval,
             timeout: options.timeout,
             patience: options.patience.unwrap_or(patience),
@@ -206,6 +231,7 @@ impl Command {
         match self {
             Self::Init => "init",
             Self::Vkey => "vkey",
+            Self::SealKeys => "seal-keys",
             Self::Follow => "follow",
         }
     }

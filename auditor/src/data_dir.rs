@@ -14,11 +14,12 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
-use keyglass_crypto::sign::SigningKey;
+use keyglass_crypto::{sealed::Passphrase, sign::SigningKey};
+use keyglass_service::key_file::{self, Sealing};
 use keyglass_tlog::{
     cosignature::Cosigner,
     note::{KeyFileError, KeyName},
@@ -38,7 +39,7 @@ pub const STATE: &str = "auditor.redb";
 pub const EVIDENCE: &str = "evidence";
 /// The directory of refused updates within the directory.
 pub const REFUSED: &str = "refused";
-/// No marker or key file is longer.
+/// No marker file is longer.
 const MAX_FILE: u64 = 4096;
 
 /// Why a directory was not made or not opened.
@@ -61,14 +62,9 @@ pub enum DataError {
     /// The marker is another one.
     #[error("{}: not a format that this program reads", .0.display())]
     Format(PathBuf),
-    /// Others than the owner may use the key.
-    #[error("{}: others may access this private key (mode {mode:04o}); expected mode 0600", .path.display())]
-    KeyPermissions {
-        /// The key file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// The key's file cannot be read or written, others may access it, or its passphrase is another one.
+    #[error(transparent)]
+    Key(#[from] key_file::KeyFileError),
     /// The key file holds no cosigner's key.
     #[error("{}: {error}", .path.display())]
     BadKey {
@@ -89,11 +85,11 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> DataError + '_ {
     |error| DataError::Io { path: path.to_owned(), error }
 }
 
-/// Makes the directory of a new auditor and its key.
+/// Makes the directory of a new auditor and its key, which is sealed if a passphrase is given.
 ///
 /// # Errors
 /// [`DataError`]; a directory in which something is already is left alone.
-pub fn create(path: &Path, name: KeyName) -> Result<Cosigner, DataError> {
+pub fn create(path: &Path, name: KeyName, passphrase: Option<&Passphrase>) -> Result<Cosigner, DataError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))?;
     if fs::read_dir(path).map_err(at(path))?.next().is_some() {
         return Err(DataError::NotEmpty(path.to_owned()));
@@ -101,38 +97,47 @@ pub fn create(path: &Path, name: KeyName) -> Result<Cosigner, DataError> {
     let mut seed = Zeroizing::new([0; 32]);
     SysRng.try_fill_bytes(seed.as_mut_slice()).map_err(|_| DataError::NoRandomness)?;
     let key = Cosigner::new(name, SigningKey::from_seed(&seed));
-    write_new(&path.join(KEY), 0o600, key.to_key_file().as_bytes())?;
+    key_file::create(&path.join(KEY), KEY, key.to_key_file().as_bytes(), passphrase)?;
     let evidence = path.join(EVIDENCE);
     DirBuilder::new().mode(0o755).create(&evidence).map_err(at(&evidence))?;
     store::create(&path.join(STATE), &key.vkey().to_string())?;
-    write_new(&path.join(MARKER), 0o644, FORMAT.as_bytes())?;
+    write_new(&path.join(MARKER), FORMAT.as_bytes())?;
     sync_directory(path).map_err(at(path))?;
     Ok(key)
 }
 
-/// Checks that a directory is an auditor's and reads its key.
+/// Checks that a directory is an auditor's and reads its key, which must be sealed exactly if a passphrase is given.
 ///
 /// # Errors
 /// [`DataError`].
-pub fn open(path: &Path) -> Result<Cosigner, DataError> {
+pub fn open(path: &Path, passphrase: Option<&Passphrase>) -> Result<Cosigner, DataError> {
+    check_marker(path)?;
+    let path = path.join(KEY);
+    let content = key_file::read(&path, KEY, passphrase)?;
+    let text = core::str::from_utf8(&content).map_err(|_| KeyFileError::Malformed);
+    text.and_then(Cosigner::from_key_file).map_err(|error| DataError::BadKey { path, error })
+}
+
+/// Seals the key of a directory under `passphrase`, or changes the passphrase from `before`.
+///
+/// # Errors
+/// [`DataError`].
+pub fn seal(path: &Path, before: Option<&Passphrase>, passphrase: &Passphrase) -> Result<Sealing, DataError> {
+    check_marker(path)?;
+    Ok(key_file::seal(&path.join(KEY), KEY, before, passphrase)?)
+}
+
+/// Checks that a directory is an auditor's.
+fn check_marker(path: &Path) -> Result<(), DataError> {
     let marker = path.join(MARKER);
     match read(&marker) {
-        Ok(found) if *found == FORMAT.as_bytes() => {}
-        Ok(_) => return Err(DataError::Format(marker)),
+        Ok(found) if found == FORMAT.as_bytes() => Ok(()),
+        Ok(_) => Err(DataError::Format(marker)),
         Err(DataError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(DataError::Foreign(path.to_owned()));
+            Err(DataError::Foreign(path.to_owned()))
         }
-        Err(error) => return Err(error),
+        Err(error) => Err(error),
     }
-    let path = path.join(KEY);
-    let mode = fs::metadata(&path).map_err(at(&path))?.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(DataError::KeyPermissions { path, mode });
-    }
-    let file = read(&path)?;
-    let malformed = || DataError::BadKey { path: path.clone(), error: KeyFileError::Malformed };
-    let text = core::str::from_utf8(&file).map_err(|_| malformed())?;
-    Cosigner::from_key_file(text).map_err(|error| DataError::BadKey { path: path.clone(), error })
 }
 
 /// Makes what happened in a directory durable.
@@ -144,18 +149,18 @@ pub fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 /// Writes a file that does not exist yet, durably.
-fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), DataError> {
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
         file.write_all(bytes)?;
         file.sync_all()
     };
     write().map_err(at(path))
 }
 
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, DataError> {
+fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     let read = || {
-        let mut bytes = Zeroizing::new(Vec::new());
+        let mut bytes = Vec::new();
         File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
         Ok(bytes)
     };

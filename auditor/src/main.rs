@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 const LAST_WRITES: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
+    keyglass_service::tls::install_provider();
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let ended = match cli.command {
         Command::Init => run::init(&cli).map(|()| Verdict::Ok),
         Command::Vkey => run::vkey(&cli).map(|()| Verdict::Ok),
+        Command::SealKeys => run::seal_keys(&cli).map(|()| Verdict::Ok),
         Command::Follow => match tokio::runtime::Runtime::new() {
             Ok(runtime) => {
                 let ended = runtime.block_on(run::follow(&cli));

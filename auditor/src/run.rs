@@ -9,11 +9,16 @@ use std::{
     time::Duration,
 };
 
+use keyglass_service::{
+    key_file::{KeyFileError, Sealing},
+    passphrase::PassphraseError,
+    server::{self, Limits as Connections, Server},
+    tls::TlsError,
+};
 use keyglass_tlog::cosignature::Cosigner;
 use serde_json::json;
 use thiserror::Error;
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::{Notify, watch},
 };
@@ -47,6 +52,12 @@ pub enum RunError {
     /// The data directory.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The passphrase.
+    #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
+    /// The certificate, or those of authorities.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// What is remembered.
     #[error(transparent)]
     Records(#[from] RecordsError),
@@ -99,8 +110,11 @@ impl RunError {
             Self::MissingOption(_)
             | Self::File { .. }
             | Self::Trust(_)
+            | Self::Passphrase(_)
+            | Self::Tls(_)
             | Self::LogAddress(_)
             | Self::WitnessAddress { .. } => Verdict::Usage,
+            Self::Data(DataError::Key(error)) if KeyFileError::is_of_passphrase(error) => Verdict::Usage,
             Self::Data(_)
             | Self::Records(_)
             | Self::Audit(_)
@@ -117,7 +131,7 @@ impl RunError {
 /// [`RunError`].
 pub fn init(cli: &Cli) -> Result<(), RunError> {
     let (data, name) = (cli.data()?, cli.name()?);
-    print_vkey(&data_dir::create(&data, name)?, cli.json);
+    print_vkey(&data_dir::create(&data, name, cli.passphrase.read()?.as_ref())?, cli.json);
     Ok(())
 }
 
@@ -126,7 +140,20 @@ pub fn init(cli: &Cli) -> Result<(), RunError> {
 /// # Errors
 /// [`RunError`].
 pub fn vkey(cli: &Cli) -> Result<(), RunError> {
-    print_vkey(&data_dir::open(&cli.data()?)?, cli.json);
+    print_vkey(&data_dir::open(&cli.data()?, cli.passphrase.read()?.as_ref())?, cli.json);
+    Ok(())
+}
+
+/// `seal-keys`: puts the key under a passphrase, or under another one.
+///
+/// # Errors
+/// [`RunError`].
+pub fn seal_keys(cli: &Cli) -> Result<(), RunError> {
+    let (data, (before, passphrase)) = (cli.data()?, cli.passphrase.read_both()?);
+    print_line(match data_dir::seal(&data, before.as_ref(), &passphrase)? {
+        Sealing::Sealed => "the key is sealed",
+        Sealing::Kept => "the key was sealed under this passphrase already",
+    });
     Ok(())
 }
 
@@ -150,14 +177,15 @@ pub async fn follow(cli: &Cli) -> Result<Verdict, RunError> {
         tracing::warn!("the policy says `quorum none`: the log's heads are worth its own word alone");
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let http = Http::new(options.timeout).map_err(RunError::Client)?;
+    let tls = options.tls.load()?;
+    let http = Http::trusting(options.timeout, &options.roots.load()?).map_err(RunError::Client)?;
     let log = LogSource::new(http.clone(), &options.url).map_err(RunError::LogAddress)?;
     let source = |witness: &keyglass_tlog::policy::Witness| {
         WitnessSource::new(http.clone(), witness, trust.origin())
             .map_err(|error| RunError::WitnessAddress { name: witness.name().to_string(), error })
     };
     let witnesses = trust.policy().witnesses().iter().map(source).collect::<Result<Vec<_>, _>>()?;
-    let key = data_dir::open(&options.data)?;
+    let key = data_dir::open(&options.data, cli.passphrase.read()?.as_ref())?;
     let records = Records::open(&options.data, &key.vkey().to_string(), Arc::clone(&trust))?;
     let records = SharedRecords::new(records);
     let signer = Signer::new(key, &trust).map(Arc::new);
@@ -201,34 +229,29 @@ pub async fn follow(cli: &Cli) -> Result<Verdict, RunError> {
     let (metrics, wake) = (Arc::new(Metrics::default()), Arc::new(Notify::new()));
     let service = Service::new(trust, records, clock, latest, Arc::clone(&metrics), Arc::clone(&wake))
         .signing(signer.is_some());
-    let router = service.router(options.rate_limit).into_make_service_with_connect_info::<SocketAddr>();
-    let listener = match options.listen {
-        Some(address) => Some(listen(address).await?),
+    let server = match options.listen {
+        Some(address) => {
+            let fail = |error| RunError::Listen { address, error };
+            let listener = server::bind(address).map_err(fail)?;
+            let url = server::url(&listener, tls.as_ref()).map_err(fail)?;
+            let router = service.router(options.rate_limit);
+            let server = Server::start(listener, router, tls, Connections::default(), metrics.connections());
+            let server = server.map_err(fail)?;
+            // The first line on stdout: nothing is printed before.
+            print_line(&json!({ "listening": url }).to_string());
+            Some(server)
+        }
         None => None,
     };
-    let serve = async {
-        match listener {
-            Some((address, listener)) => {
-                axum::serve(listener, router).await.map_err(|error| RunError::Listen { address, error })
-            }
-            None => core::future::pending().await,
-        }
-    };
     let rounds = rounds(&follower, options.interval, json, &publish, &metrics, &wake);
-    tokio::select! {
+    let ended = tokio::select! {
         () = stop => Ok(Verdict::Ok),
-        served = serve => served.map(|()| Verdict::Ok),
         ended = rounds => ended.map(|never| match never {}),
+    };
+    if let Some(server) = server {
+        server.stop().await;
     }
-}
-
-/// Listens, and says so in the first line on stdout: nothing is printed before.
-async fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), RunError> {
-    let fail = |error| RunError::Listen { address, error };
-    let listener = TcpListener::bind(address).await.map_err(fail)?;
-    let bound = listener.local_addr().map_err(fail)?;
-    print_line(&json!({ "listening": format!("http://{bound}") }).to_string());
-    Ok((bound, listener))
+    ended
 }
 
 /// Round after round. Pauses vary, so that many auditors do not ask at the same time.

@@ -53,12 +53,12 @@ fn new_name() -> KeyName {
 async fn a_directory_is_made_once_and_known_by_its_marker() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let key = data_dir::create(&data, new_name()).unwrap();
-    assert_eq!(data_dir::open(&data).unwrap().vkey(), key.vkey());
-    assert!(matches!(data_dir::create(&data, new_name()), Err(DataError::NotEmpty(_))));
-    assert!(matches!(data_dir::open(directory.path()), Err(DataError::Foreign(_))));
+    let key = data_dir::create(&data, new_name(), None).unwrap();
+    assert_eq!(data_dir::open(&data, None).unwrap().vkey(), key.vkey());
+    assert!(matches!(data_dir::create(&data, new_name(), None), Err(DataError::NotEmpty(_))));
+    assert!(matches!(data_dir::open(directory.path(), None), Err(DataError::Foreign(_))));
     fs::write(data.join("auditor"), "something else\n").unwrap();
-    assert!(matches!(data_dir::open(&data), Err(DataError::Format(_))));
+    assert!(matches!(data_dir::open(&data, None), Err(DataError::Format(_))));
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn a_directory_belongs_to_one_log_and_one_auditor() {
         let policy = world.policy.lines().skip(1).map(|line| format!("{line}\n")).collect::<String>();
         Arc::new(Trust::new(&encoded, Some(policy.as_bytes())).unwrap())
     };
-    let vkey = data_dir::open(&world.dir()).unwrap().vkey().to_string();
+    let vkey = data_dir::open(&world.dir(), None).unwrap().vkey().to_string();
     let refused = Records::open(&world.dir(), &vkey, other).err().unwrap();
     assert!(matches!(refused, RecordsError::Store(StoreError::OtherLog { .. })), "{refused}");
     let refused = Records::open(&world.dir(), "someone else", Arc::clone(&world.trust)).err().unwrap();

@@ -17,12 +17,14 @@ use tokio_rustls::{
     rustls::{
         self, ServerConfig,
         crypto::{CryptoProvider, aws_lc_rs},
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+        pki_types::{PrivateKeyDer, pem::PemObject as _},
         server::{ClientHello, ResolvesServerCert},
         sign::CertifiedKey,
     },
 };
 use zeroize::Zeroizing;
+
+pub use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::private_file::{self, Access, Kind, PrivateFileError};
 
@@ -94,6 +96,24 @@ impl TlsOptions {
             (Some(cert), Some(key)) => Tls::load(cert.clone(), key.clone()).map(Some),
             _ => Err(TlsError::Incomplete),
         }
+    }
+}
+
+/// Options of a program that asks others over HTTPS.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct RootOptions {
+    /// A PEM file with certificates of authorities that are trusted in outgoing HTTPS beside the system's
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+}
+
+impl RootOptions {
+    /// The certificates of the file; none without the option.
+    ///
+    /// # Errors
+    /// As [`read_certificates`].
+    pub fn load(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        self.ca.as_deref().map_or(Ok(Vec::new()), read_certificates)
     }
 }
 

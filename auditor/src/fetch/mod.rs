@@ -7,8 +7,9 @@ mod witness;
 use std::{io::Read as _, time::Duration};
 
 use flate2::read::GzDecoder;
+use keyglass_service::tls::CertificateDer;
 use reqwest::{
-    StatusCode, Url,
+    Certificate, StatusCode, Url,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING},
 };
 use thiserror::Error;
@@ -96,12 +97,22 @@ impl Http {
     /// # Errors
     /// What the TLS library says.
     pub fn new(deadline: Duration) -> Result<Self, reqwest::Error> {
+        Self::trusting(deadline, &[])
+    }
+
+    /// As [`new`](Self::new), trusting these authorities beside the system's.
+    ///
+    /// # Errors
+    /// What the TLS library says.
+    pub fn trusting(deadline: Duration, roots: &[CertificateDer<'_>]) -> Result<Self, reqwest::Error> {
+        let roots = roots.iter().map(|root| Certificate::from_der(root)).collect::<Result<Vec<_>, _>>()?;
         let client = reqwest::Client::builder()
             .user_agent(concat!("keyglass-auditor/", env!("CARGO_PKG_VERSION")))
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(deadline)
             .pool_max_idle_per_host(8)
+            .tls_certs_merge(roots)
             .build()?;
         Ok(Self { client, deadline })
     }

@@ -7,6 +7,7 @@ use axum::{
     http::header,
     response::{IntoResponse as _, Response},
 };
+use keyglass_service::connections::Connections;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -45,6 +46,7 @@ pub struct Metrics {
     verdict: Family<VerdictLabels, Gauge>,
     witness_size: Family<WitnessLabels, Gauge>,
     witness_agrees: Family<WitnessLabels, Gauge>,
+    connections: Connections,
 }
 
 impl Default for Metrics {
@@ -73,6 +75,8 @@ impl Default for Metrics {
             witness_size.clone(),
         );
         registry.register("witness_agrees", "1 if that head is one of the log's", witness_agrees.clone());
+        let connections = Connections::default();
+        connections.register(&mut registry);
         Self {
             registry,
             rounds,
@@ -88,6 +92,7 @@ impl Default for Metrics {
             verdict,
             witness_size,
             witness_agrees,
+            connections,
         }
     }
 }
@@ -118,6 +123,12 @@ impl Metrics {
             let agrees = witness.state == WitnessState::Agrees;
             self.witness_agrees.get_or_create(&labels).set(i64::from(agrees));
         }
+    }
+
+    /// The counts of connections that are shown with the rest, for the server to keep.
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        self.connections.clone()
     }
 
     pub(super) fn reported(&self) {

@@ -333,7 +333,7 @@ impl World {
     async fn with_mode(suite: CipherSuite, window: u64, mode: impl FnOnce(&Cosigner) -> ModeFields) -> Self {
         let data = tempfile::tempdir().unwrap();
         let auditor = KeyName::new("auditor.example").unwrap();
-        let auditor = data_dir::create(&data.path().join("auditor"), auditor).unwrap();
+        let auditor = data_dir::create(&data.path().join("auditor"), auditor, None).unwrap();
         let keys = Keys::with(suite, mode(&auditor), window);
         let mut witnesses = Vec::new();
         for _ in ALL {
@@ -420,7 +420,7 @@ impl World {
     }
 
     pub fn records(&self) -> Result<Records, RecordsError> {
-        let key = data_dir::open(&self.dir()).unwrap();
+        let key = data_dir::open(&self.dir(), None).unwrap();
         Records::open(&self.dir(), &key.vkey().to_string(), Arc::clone(&self.trust))
     }
 
@@ -439,7 +439,7 @@ impl World {
 
     /// How the follower audits: with the directory's key, if it is that of the log's auditor.
     pub fn auditing(&self) -> Auditing {
-        let signer = Signer::new(data_dir::open(&self.dir()).unwrap(), &self.trust).map(Arc::new);
+        let signer = Signer::new(data_dir::open(&self.dir(), None).unwrap(), &self.trust).map(Arc::new);
         Auditing { patience: self.patience, limits: self.limits, signer }
     }
 
