@@ -10,6 +10,7 @@
 //!   the owner makes the next version.
 //! - [`prekey`]: signed prekeys, batches of one-time prekeys under a signed Merkle root ([`merkle`]), bundles.
 //! - [`auth`]: requests signed by a device, and the tokens that stand in for them.
+//! - [`safety_number`]: what two people compare outside of any server.
 //! - [`api`] and [`problem`]: the JSON of the prekey and mailbox service, and its error types.
 #![cfg_attr(
     test,
@@ -35,6 +36,7 @@ pub mod prekey;
 pub mod problem;
 pub mod record;
 pub mod root;
+pub mod safety_number;
 mod succession;
 pub mod tag;
 pub mod time;

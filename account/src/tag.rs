@@ -29,9 +29,11 @@ pub const RECORD_HASH: &str = "keyglass account record hash v1";
 pub const RETIRED_KEY: &str = "keyglass account retired key v1";
 /// The account that a validated record belongs to, hashed.
 pub const ACCOUNT: &str = "keyglass account v1";
+/// What two people compare, hashed.
+pub const SAFETY_NUMBER: &str = "keyglass safety number v1";
 
 /// Every tag, for the test that they differ.
-pub const ALL: [&str; 12] = [
+pub const ALL: [&str; 13] = [
     RECORD,
     NEW_IDENTITY,
     DEVICE,
@@ -44,6 +46,7 @@ pub const ALL: [&str; 12] = [
     RECORD_HASH,
     RETIRED_KEY,
     ACCOUNT,
+    SAFETY_NUMBER,
 ];
 
 /// The start of everything that is signed: tag, origin, label.

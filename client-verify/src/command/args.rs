@@ -72,6 +72,17 @@ pub enum Command {
         #[arg(long)]
         accept_change: bool,
     },
+    /// Show sixty digits, and a code to scan, that are the same for both of you if you both see the same two identities
+    SafetyNumber {
+        /// With whom
+        label: String,
+        /// Which of your accounts, if the home has several
+        #[arg(long, value_name = "LABEL")]
+        from: Option<String>,
+        /// The digits that the other person reads out, or the text of the code that was scanned
+        #[arg(long, value_name = "DIGITS_OR_CODE")]
+        compare: Option<String>,
+    },
     /// Encrypt a first message to every device of an account
     Send {
         /// To whom

@@ -20,6 +20,7 @@ mod receive;
 mod reconcile;
 mod register;
 mod resolve;
+mod safety_number;
 mod search;
 mod send;
 mod service;
@@ -69,6 +70,12 @@ async fn perform(
         Command::Lookup { label, accept_change } => {
             let mut context = open(common, stderr).await?;
             let outcome = lookup::run(&mut context, &label, accept_change).await?;
+            marked(&context, outcome)
+        }
+        Command::SafetyNumber { label, from, compare } => {
+            let mut context = open(common, stderr).await?;
+            let outcome =
+                safety_number::run(&mut context, &label, from.as_deref(), compare.as_deref()).await?;
             marked(&context, outcome)
         }
         Command::Send { label, text, from, accept_change } => {

@@ -169,7 +169,7 @@ fn report(to: &str, own: &OwnAccount, results: &[(u32, Result<Sent, Failure>)]) 
 }
 
 /// The account that sends: the one named, or the only one there is.
-fn own_account(context: &Context, from: Option<&str>) -> Result<OwnAccount, Failure> {
+pub(super) fn own_account(context: &Context, from: Option<&str>) -> Result<OwnAccount, Failure> {
     let published = |account: OwnAccount| match account.published {
         Some(_) => Ok(account),
         None => Err(no_account(&format!("{} is not published yet; run register again", account.label))),

@@ -18,6 +18,7 @@ mod log;
 mod messages;
 mod monitoring;
 mod records;
+mod safety_number;
 mod sender;
 mod server;
 mod unreachable;
