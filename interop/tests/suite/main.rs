@@ -13,3 +13,4 @@ mod policies;
 mod proofs;
 mod tiles;
 mod trees;
+mod witnesses;
