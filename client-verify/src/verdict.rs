@@ -14,6 +14,9 @@ pub enum Verdict {
     Verified,
     /// Something on this machine failed: the home directory, a file, the clock.
     Failed,
+    /// What was to be checked does not hold: a policy that is none, a note or a proof that does not verify. It shares its
+    /// exit code with [`Verdict::Failed`], and the commands that check files answer it alone.
+    Rejected,
     /// The command line, the policy or the configuration cannot be used as given.
     Usage,
     /// Everything was verified, and something is new that the accounts' own keys or the operator's rights account for.
@@ -58,9 +61,10 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, in the order of its exit code.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Verified,
         Self::Failed,
+        Self::Rejected,
         Self::Usage,
         Self::Updated,
         Self::Unreachable,
@@ -89,6 +93,7 @@ impl Verdict {
         match self {
             Self::Verified => "verified",
             Self::Failed => "failed",
+            Self::Rejected => "rejected",
             Self::Usage => "usage",
             Self::Updated => "updated",
             Self::Unreachable => "unreachable",
@@ -117,7 +122,7 @@ impl Verdict {
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Verified => 0,
-            Self::Failed => 1,
+            Self::Failed | Self::Rejected => 1,
             Self::Usage => 2,
             Self::Updated => 3,
             Self::Unreachable => 10,
@@ -148,6 +153,9 @@ impl Verdict {
             Self::Verified => "Everything was verified or done.",
             Self::Failed => {
                 "Something on this machine failed, such as reading or writing the home directory."
+            }
+            Self::Rejected => {
+                "What was to be checked does not hold: the policy is none, or the note or proof does not verify."
             }
             Self::Usage => "The command line, the policy file or the configuration file cannot be used.",
             Self::Updated => {
@@ -227,14 +235,17 @@ mod tests {
 
     #[test]
     fn names_and_codes_are_distinct_and_codes_are_in_range() {
-        let codes: BTreeSet<u8> = Verdict::ALL.iter().map(|v| v.exit_code()).collect();
+        // No command can answer both of the two that share a code.
+        let coded = || Verdict::ALL.into_iter().filter(|verdict| *verdict != Verdict::Rejected);
+        assert_eq!(Verdict::Rejected.exit_code(), Verdict::Failed.exit_code());
+        let codes: BTreeSet<u8> = coded().map(|v| v.exit_code()).collect();
         let names: BTreeSet<&str> = Verdict::ALL.iter().map(|v| v.name()).collect();
         let meanings: BTreeSet<&str> = Verdict::ALL.iter().map(|v| v.meaning()).collect();
-        assert_eq!(codes.len(), Verdict::ALL.len());
+        assert_eq!(codes.len(), coded().count());
         assert_eq!(names.len(), Verdict::ALL.len());
         assert_eq!(meanings.len(), Verdict::ALL.len());
         assert!(codes.iter().all(|&code| code <= 100));
-        assert!(Verdict::ALL.windows(2).all(|pair| pair[0].exit_code() < pair[1].exit_code()));
+        assert!(Verdict::ALL.is_sorted_by_key(|v| v.exit_code()));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Trust policies: which logs, which witnesses, and which quorum of them suffices (C2SP tlog-policy).
 
+pub mod analysis;
 mod parse;
 
 use core::fmt;
@@ -73,6 +74,30 @@ pub enum PolicyErrorKind {
     /// There is no quorum line.
     #[error("there is no quorum line")]
     NoQuorum,
+}
+
+impl PolicyErrorKind {
+    /// A stable name of the cause, for scripts.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::TooLong => "too_long",
+            Self::TooMany => "too_many",
+            Self::BadOctet(_) => "bad_octet",
+            Self::UnknownKeyword => "unknown_keyword",
+            Self::WrongItems => "wrong_items",
+            Self::BadVkey(_) => "bad_vkey",
+            Self::WrongKeyType(_) => "wrong_key_type",
+            Self::DuplicateKey => "duplicate_key",
+            Self::DuplicateName(_) => "duplicate_name",
+            Self::ReservedName => "reserved_name",
+            Self::Undefined(_) => "undefined_name",
+            Self::DuplicateMember(_) => "duplicate_member",
+            Self::BadThreshold => "bad_threshold",
+            Self::SecondQuorum => "second_quorum",
+            Self::NoQuorum => "no_quorum",
+        }
+    }
 }
 
 /// The name of a witness or group within one policy: octets, compared as they are.

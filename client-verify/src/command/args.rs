@@ -113,6 +113,15 @@ pub enum Command {
         #[arg(long, value_name = "FILE_OR_TEXT")]
         compare: Option<String>,
     },
+    /// Make and check offline proofs that the log has an entry which witnesses have seen
+    #[command(subcommand)]
+    Proof(ProofCommand),
+    /// Check signed notes, offline
+    #[command(subcommand)]
+    Note(NoteCommand),
+    /// Understand policies, offline
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Work with evidence of misbehaviour, offline
     #[command(subcommand)]
     Evidence(EvidenceCommand),
@@ -153,6 +162,66 @@ pub struct WatchOptions {
     /// Say after every round what was checked, also if nothing has changed
     #[arg(long)]
     pub verbose: bool,
+}
+
+/// What can be done with offline proofs.
+#[derive(Debug, Subcommand)]
+pub enum ProofCommand {
+    /// Write a tlog-proof of one log entry, verified before it is written
+    Export(ExportOptions),
+    /// Check a tlog-proof: that the entry is in a log which --policy names, and that a quorum of its witnesses has seen it.
+    /// Exits with 0 if so and with 1 if not
+    Verify {
+        /// The proof
+        proof: PathBuf,
+        /// The entry: the exact bytes that are logged
+        #[arg(long, value_name = "FILE")]
+        entry: PathBuf,
+    },
+}
+
+/// Which entry, and where its proof goes.
+#[derive(Debug, Clone, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["label", "index"]))]
+pub struct ExportOptions {
+    /// The entry whose prefix tree was shown to hold the newest version of this account
+    pub label: Option<String>,
+    /// The entry at this index, counted from 0
+    #[arg(long, value_name = "N")]
+    pub index: Option<u64>,
+    /// Where the proof goes, by custom a name that ends in .tlog-proof [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Where the entry's bytes go, which `proof verify` needs beside the proof
+    #[arg(long, value_name = "FILE")]
+    pub entry_out: Option<PathBuf>,
+}
+
+/// What can be done with notes.
+#[derive(Debug, Subcommand)]
+pub enum NoteCommand {
+    /// Say who signed a note. Exits with 0 if at least one known key did and no known key's line is bad, with 1 if not
+    Verify {
+        /// The note
+        file: PathBuf,
+        /// The known keys: one verifier key a line; empty lines and lines that begin with # are ignored
+        #[arg(long, value_name = "FILE")]
+        vkeys: PathBuf,
+    },
+}
+
+/// What can be done with policies.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Say in words what a tlog-policy file demands and what it survives. Exits with 0 if it is one, with 1 if not
+    Check {
+        /// The policy
+        file: PathBuf,
+        /// Another policy: how many must collude before those who use the one and those who use the other are shown
+        /// different logs
+        #[arg(long, value_name = "OTHER")]
+        against: Option<PathBuf>,
+    },
 }
 
 /// What can be done with evidence.
@@ -234,6 +303,21 @@ mod tests {
             parse("keyglass heads --compare file").unwrap().command,
             Command::Heads { export: false, compare: Some(_) }
         ));
+        let export = parse("keyglass proof export --index 3 --entry-out e").unwrap().command;
+        let Command::Proof(ProofCommand::Export(export)) = export else { panic!("{export:?}") };
+        assert_eq!((export.label, export.index, export.out.is_none()), (None, Some(3), true));
+        assert!(matches!(
+            parse("keyglass proof verify p --entry e --policy q").unwrap().command,
+            Command::Proof(ProofCommand::Verify { .. })
+        ));
+        assert!(matches!(
+            parse("keyglass note verify n --vkeys v").unwrap().command,
+            Command::Note(NoteCommand::Verify { .. })
+        ));
+        assert!(matches!(
+            parse("keyglass policy check p --against q").unwrap().command,
+            Command::Policy(PolicyCommand::Check { against: Some(_), .. })
+        ));
         let evidence = parse("keyglass evidence verify file --log vkey --policy p").unwrap();
         assert_eq!(evidence.common.policy, Some("p".into()));
         assert!(matches!(evidence.command, Command::Evidence(EvidenceCommand::Verify { .. })));
@@ -251,6 +335,11 @@ mod tests {
             "keyglass register bob --devices 0",
             "keyglass register bob --devices 65",
             "keyglass evidence verify file",
+            "keyglass proof export",
+            "keyglass proof export bob --index 1",
+            "keyglass proof verify p",
+            "keyglass note verify n",
+            "keyglass policy check",
             "keyglass monitor bob",
             "keyglass contacts --ignore bob --watch bob",
             "keyglass watch --every 0",

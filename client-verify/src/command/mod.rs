@@ -11,10 +11,15 @@ mod heads_text;
 mod heads_walk;
 mod lookup;
 mod monitor;
+mod note;
 mod operation;
 mod outcome;
 mod ownership;
+mod policy;
+mod policy_words;
 mod prekeys;
+mod proof;
+mod proof_export;
 mod random;
 mod receive;
 mod reconcile;
@@ -24,6 +29,7 @@ mod safety_number;
 mod search;
 mod send;
 mod service;
+mod shown;
 mod watch;
 mod withheld;
 
@@ -31,7 +37,10 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
-pub use args::{Arguments, Command, Common, ContactsOptions, EvidenceCommand, MonitorOptions, WatchOptions};
+pub use args::{
+    Arguments, Command, Common, ContactsOptions, EvidenceCommand, ExportOptions, MonitorOptions, NoteCommand,
+    PolicyCommand, ProofCommand, WatchOptions,
+};
 use context::Context;
 use outcome::{Failure, Outcome};
 
@@ -61,6 +70,16 @@ async fn perform(
     let outcome = match command {
         Command::Evidence(EvidenceCommand::Verify { file, log }) => {
             evidence::verify(&file, &log, common.policy.as_deref())?
+        }
+        Command::Policy(PolicyCommand::Check { file, against }) => policy::check(&file, against.as_deref())?,
+        Command::Note(NoteCommand::Verify { file, vkeys }) => note::verify(&file, &vkeys)?,
+        Command::Proof(ProofCommand::Verify { proof, entry }) => {
+            proof::verify(&proof, &entry, common.policy.as_deref())?
+        }
+        Command::Proof(ProofCommand::Export(options)) => {
+            let mut context = open(common, stderr).await?;
+            let outcome = proof_export::run(&mut context, &options).await?;
+            marked(&context, outcome)
         }
         Command::Register { label, devices } => {
             let mut context = open(common, stderr).await?;

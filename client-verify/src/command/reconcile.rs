@@ -141,25 +141,48 @@ async fn past_root(
     size: u64,
     head: &Checkpoint,
 ) -> Result<(Digest, Vec<Digest>), Unexplained> {
-    let mut nodes: BTreeMap<(u8, u64), Digest> = BTreeMap::new();
-    let mut tiles: BTreeMap<Tile, Vec<u8>> = BTreeMap::new();
     let needed = range_nodes(0, size).into_iter().chain(consistency_nodes(size, head.tree_size()));
-    for node in needed {
-        let tile = tile::tile_of_node(node, head.tree_size()).ok_or(Unexplained::Incomplete)?;
-        let contents = match tiles.entry(tile) {
-            Entry::Occupied(fetched) => fetched.into_mut(),
-            Entry::Vacant(place) => place.insert(fetch_tile(server, tile).await?),
-        };
-        let hash = tile::node_in_tile(node, &tile, contents).map_err(Unexplained::Tile)?;
-        nodes.insert((node.level, node.index), hash);
-    }
-    let lookup = |node: NodeId| nodes.get(&(node.level, node.index)).copied().ok_or(());
+    let nodes = Nodes::fetch(server, needed, head.tree_size()).await?;
+    let lookup = |node: NodeId| nodes.get(node);
     let incomplete = |_| Unexplained::Incomplete;
     let root = root_at(size, lookup).map_err(incomplete)?;
     let proof = consistency_proof(size, head.tree_size(), lookup).map_err(incomplete)?;
     verify_consistency(size, &root, head.tree_size(), head.root(), &proof)
         .map_err(|_| Unexplained::OtherTiles)?;
     Ok((root, proof))
+}
+
+/// Nodes of a log's tree, from its tiles. Nothing says yet that they are those of any head.
+pub(super) struct Nodes(BTreeMap<(u8, u64), Digest>);
+
+impl Nodes {
+    /// Fetches the tiles of the tree of `size` leaves that the `needed` nodes are in.
+    ///
+    /// # Errors
+    /// What the log did not supply.
+    pub(super) async fn fetch(
+        server: &Server,
+        needed: impl IntoIterator<Item = NodeId>,
+        size: u64,
+    ) -> Result<Self, Unexplained> {
+        let mut nodes = BTreeMap::new();
+        let mut tiles: BTreeMap<Tile, Vec<u8>> = BTreeMap::new();
+        for node in needed {
+            let tile = tile::tile_of_node(node, size).ok_or(Unexplained::Incomplete)?;
+            let contents = match tiles.entry(tile) {
+                Entry::Occupied(fetched) => fetched.into_mut(),
+                Entry::Vacant(place) => place.insert(fetch_tile(server, tile).await?),
+            };
+            let hash = tile::node_in_tile(node, &tile, contents).map_err(Unexplained::Tile)?;
+            nodes.insert((node.level, node.index), hash);
+        }
+        Ok(Self(nodes))
+    }
+
+    /// A node that was fetched.
+    pub(super) fn get(&self, node: NodeId) -> Result<Digest, ()> {
+        self.0.get(&(node.level, node.index)).copied().ok_or(())
+    }
 }
 
 /// A tile's contents. A log may have replaced a partial tile by the full one, which starts with the same hashes.

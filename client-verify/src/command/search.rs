@@ -31,6 +31,8 @@ pub struct Found {
     pub value: ProvenValue,
     /// The head that it is proven under.
     pub head: VerifiedHead,
+    /// A log entry whose prefix tree was shown to hold the version.
+    pub terminal: u64,
     /// Whether the label has to be monitored.
     pub watch_pending: bool,
     /// The bytes of the answer.
@@ -56,7 +58,7 @@ impl Context {
         let start = Instant::now();
         let verified = proven::search(&self.verifier, &self.state, &request, &response, now());
         let verified_in = start.elapsed();
-        let Search { value, head, watch_pending, update } = match verified {
+        let Search { value, head, terminal, watch_pending, update } = match verified {
             Ok(search) => search,
             Err(error) if may_be_a_fork(&error) => {
                 return Err(self.reconcile(self.search_in_quarantine(&request), error.into()).await);
@@ -69,7 +71,7 @@ impl Context {
             Witnessing::Unwitnessed(_) => return Err(no_quorum_required()),
         };
         self.retain(update)?;
-        Ok(Found { value, head, watch_pending, proof_bytes, verified_in })
+        Ok(Found { value, head, terminal, watch_pending, proof_bytes, verified_in })
     }
 
     /// Sends a search and gives the answer's bytes.

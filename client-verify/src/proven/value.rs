@@ -79,6 +79,8 @@ pub struct Search {
     pub value: Witnessing,
     /// The head that it holds under.
     pub head: VerifiedHead,
+    /// A log entry whose prefix tree was shown to hold the version.
+    pub terminal: u64,
     /// Whether the label must be monitored from now on; the update puts it into the monitoring map.
     pub watch_pending: bool,
     /// What to retain. Until it is stored, the search has not happened.
@@ -114,6 +116,7 @@ pub fn search(
     Ok(Search {
         value,
         head: verified.head,
+        terminal: verified.result.terminal,
         watch_pending: verified.result.monitored,
         update: verified.update,
     })

@@ -29,7 +29,7 @@ use keyglass_tlog::{
     handover::Handover,
     note::{KeyName, NoteSigner, SignedNote, Vkey},
     rfc6962,
-    tile::{Content, Tile, encode_tile},
+    tile::{Content, Tile, encode_bundle, encode_tile},
     time::UnixSeconds,
 };
 
@@ -263,13 +263,24 @@ impl TestLog {
         }
     }
 
-    /// A tile of hashes, if the log has it.
+    /// The bytes of an entry.
+    pub fn entry(&self, index: usize) -> Vec<u8> {
+        let (timestamp, root) = &self.entries[index];
+        [timestamp.to_be_bytes().as_slice(), root.value()].concat()
+    }
+
+    /// A tile of hashes or a bundle, if the log has it.
     pub fn tile(&self, path: &str) -> Option<Vec<u8>> {
         let tile: Tile = path.parse().ok()?;
-        let Content::Hashes { level } = tile.content() else { return None };
         if !tile.fits(self.size()) {
             return None;
         }
+        let Content::Hashes { level } = tile.content() else {
+            let first = tile.index() as usize * 256;
+            let entries: Vec<_> =
+                (first..first + usize::from(tile.width())).map(|index| self.entry(index)).collect();
+            return Some(encode_bundle(entries.iter().map(Vec::as_slice)).unwrap());
+        };
         let per_hash = 256_usize.pow(level.into());
         let first = tile.index() as usize * 256 * per_hash;
         let entries = &self.entries[first..first + usize::from(tile.width()) * per_hash];

@@ -9,6 +9,7 @@
 )]
 #![cfg(feature = "cli")]
 
+mod checks;
 mod handover;
 mod heads;
 mod histories;
@@ -17,6 +18,7 @@ mod hostile;
 mod log;
 mod messages;
 mod monitoring;
+mod proofs;
 mod records;
 mod safety_number;
 mod sender;

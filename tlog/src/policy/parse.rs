@@ -17,6 +17,9 @@ pub(super) fn parse(file: &[u8]) -> Result<Policy, PolicyError> {
     }
     let mut parser = Parser::default();
     let mut number = 0usize;
+    if file.is_empty() {
+        return Err(PolicyError { line: 1, kind: Kind::NoQuorum });
+    }
     for line in file.strip_suffix(b"\n").unwrap_or(file).split(|&b| b == b'\n') {
         number = number.saturating_add(1);
         parser.line(line).map_err(|kind| PolicyError { line: number, kind })?;

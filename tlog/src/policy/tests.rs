@@ -48,6 +48,7 @@ fn errors_name_the_line() {
         (line, kind)
     };
     assert_eq!(error(""), (7, PolicyErrorKind::NoQuorum));
+    assert_eq!(Policy::parse(b""), Err(PolicyError { line: 1, kind: PolicyErrorKind::NoQuorum }));
     assert_eq!(error("group g 0 w0\nquorum g\n"), (7, PolicyErrorKind::BadThreshold));
     assert_eq!(error("# fine\ngroup g 3 w0 w1\nquorum g\n"), (8, PolicyErrorKind::BadThreshold));
     assert_eq!(error("group g any\nquorum g\n"), (7, PolicyErrorKind::WrongItems));
