@@ -5,5 +5,6 @@ mod command;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    keyglass_service::tls::install_provider();
     command::run()
 }

@@ -10,6 +10,10 @@ use std::{
 use axum::Router;
 use keyglass_crypto::secret::Secret;
 use keyglass_keytrans::client::ConfigurationError;
+use keyglass_service::{
+    server::{self, Server},
+    tls::Tls,
+};
 use keyglass_tlog::policy::Policy;
 use rand::{SeedableRng as _, rngs::StdRng};
 use thiserror::Error;
@@ -24,7 +28,7 @@ use crate::{
     clock::Clock,
     data_dir::{DataDir, Identity},
     http::{
-        self, connections,
+        self,
         health::{Audited, Watched},
         limits::RateLimit,
         metrics::Metrics,
@@ -68,6 +72,8 @@ pub struct Settings {
     pub rate: Option<NonZeroU32>,
     /// Where the auditor is, in third-party-auditing mode and no other.
     pub auditor: Option<poll::Settings>,
+    /// The certificate to serve with; plain HTTP without one.
+    pub tls: Option<Tls>,
 }
 
 /// Why a server did not start.
@@ -210,7 +216,7 @@ pub enum Failed {
 /// A running server.
 pub struct LogServer {
     log: Arc<Log>,
-    server: connections::Server,
+    server: Server,
     sequencer: Arc<Sequencer>,
     publishing: JoinSet<Result<(), PublisherError>>,
     background: JoinSet<()>,
@@ -304,6 +310,7 @@ impl LogServer {
             .merge(http::health::router(Arc::clone(&watched)))
             .merge(http::metrics::router(Arc::clone(&metrics), watched));
         let rate = settings.rate.map(|rate| Arc::new(RateLimit::per_second(rate)));
+        let connections = metrics.connections();
         let router = http::bounded(endpoints, metrics, rate);
 
         let mut publishing = JoinSet::new();
@@ -315,7 +322,7 @@ impl LogServer {
         if let Some((_, poller)) = auditor {
             background.spawn(poller.run());
         }
-        let server = connections::Server::start(listener, router);
+        let server = Server::start(listener, router, settings.tls, server::Limits::default(), connections)?;
         Ok(Self { log, server, sequencer, publishing, background, state, db: Arc::downgrade(&db) })
     }
 
@@ -345,6 +352,8 @@ impl LogServer {
     /// the database is closed, or after four seconds.
     pub async fn stop(self) {
         let Self { log, server, sequencer, mut publishing, mut background, state, db } = self;
+        // Held to the end, so that it is closed here: a count of owners reaches 0 before the last of them has closed it.
+        let db = db.upgrade();
         server.stop().await;
         background.shutdown().await;
         // What is being committed is not cut off, but a disk that hangs does not keep the process.
@@ -354,17 +363,16 @@ impl LogServer {
         }
         publishing.shutdown().await;
         drop((log, state));
+        let Some(db) = db else { return };
         // A compaction may take minutes; what it was for is done after the next start.
-        if let Some(db) = db.upgrade() {
-            db.cancel_all_background_work(false);
-        }
+        db.cancel_all_background_work(false);
         // Reads that were cut off go on for a moment on threads of their own.
-        let closed = async {
-            while db.strong_count() > 0 {
+        let alone = async {
+            while Arc::strong_count(&db) > 1 {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        if tokio::time::timeout(Duration::from_millis(500), closed).await.is_err() {
+        if tokio::time::timeout(Duration::from_millis(500), alone).await.is_err() {
             tracing::warn!("something still uses the database");
         }
     }

@@ -105,6 +105,14 @@ impl Server {
         Ok(Self { address, stop, accepting })
     }
 
+    /// As [`start`](Self::start), without TLS, with the usual limits, and counting nothing: for tests and demonstrations.
+    ///
+    /// # Errors
+    /// The listener has no address.
+    pub fn plain(listener: TcpListener, router: Router) -> io::Result<Self> {
+        Self::start(listener, router, None, Limits::default(), Connections::default())
+    }
+
     /// The address that is listened on, with its port.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

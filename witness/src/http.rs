@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use keyglass_service::{connections::Connections, server};
+use keyglass_service::server;
 use keyglass_tlog::witness::{AddCheckpoint, MAX_REQUEST_LEN};
 
 pub use self::answer::{Answer, Problem};
@@ -35,7 +35,7 @@ pub const CONNECTIONS: server::Limits = server::Limits {
 /// # Errors
 /// The address cannot be taken.
 pub fn serve(address: SocketAddr, router: Router) -> io::Result<Server> {
-    Server::start(server::bind(address)?, router, None, CONNECTIONS, Connections::default())
+    Server::plain(server::bind(address)?, router)
 }
 
 /// What a client may take of the server's time and memory.

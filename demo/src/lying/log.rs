@@ -6,7 +6,6 @@ use keyglass_crypto::sign::SigningKey;
 use keyglass_log_server::{
     clock::SystemClock,
     data_dir::DataDir,
-    http::connections::Server,
     log::{Limits, Log},
     published::Published,
     publisher::{self, HeadSigner, Publisher, PublisherError, Status},
@@ -14,6 +13,7 @@ use keyglass_log_server::{
     server::{log_router, service_families},
     store::{Store, rocksdb::RocksStore},
 };
+use keyglass_service::server::Server;
 use keyglass_tlog::policy::Policy;
 use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::{
@@ -80,7 +80,7 @@ impl LyingLog {
         let log = Log::new(Arc::clone(&store), Arc::clone(&published), None, identity, Limits::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Failed::Listen)?;
         let address = listener.local_addr().map_err(Failed::Listen)?;
-        let server = Server::start(listener, log_router(&Arc::new(log)));
+        let server = Server::plain(listener, log_router(&Arc::new(log))).map_err(Failed::Listen)?;
         let status = publisher.status();
         let mut publishing = JoinSet::new();
         publishing.spawn(publisher.run());

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use keyglass_tlog::time::UnixMillis;
-use reqwest::{StatusCode, Url};
+use reqwest::{Certificate, StatusCode, Url};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -29,6 +29,8 @@ pub struct Settings {
     pub least_backoff: Duration,
     /// The longest wait.
     pub most_backoff: Duration,
+    /// Authorities of HTTPS that are trusted beside the system's.
+    pub roots: Vec<Certificate>,
 }
 
 impl Settings {
@@ -49,6 +51,7 @@ impl Settings {
             deadline: Duration::from_secs(5),
             least_backoff: Duration::from_millis(100),
             most_backoff: Duration::from_secs(5),
+            roots: Vec::new(),
         })
     }
 }
@@ -123,6 +126,7 @@ impl Poller {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(settings.deadline)
             .pool_max_idle_per_host(1)
+            .tls_certs_merge(settings.roots.iter().cloned())
             .build()
             .map_err(|error| error.to_string())?;
         let log = hex::encode(parts.log);

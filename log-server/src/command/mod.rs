@@ -20,6 +20,7 @@ use keyglass_log_server::{
     server::Failed,
     server::StartError,
 };
+use keyglass_service::tls::{RootOptions, TlsError, TlsOptions};
 use keyglass_tlog::{note::Vkey, policy::PolicyError};
 use thiserror::Error;
 
@@ -27,7 +28,7 @@ use handover::HandoverOptions;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 another failure; 2 wrong usage; 3 the data directory was refused; 4 the policy was refused; 5 the \
-address could not be bound; 6 the running server has to be started anew; 7 an operator's command was refused.
+address could not be bound, or its certificate was refused; 6 the running server has to be started anew; 7 an operator's command was refused.
 
 Example:
   keyglass-log-server init  --data /var/lib/log --prefix log.example >log.json
@@ -141,6 +142,12 @@ struct ServeOptions {
     #[arg(long, global = true, value_name = "ADDR")]
     listen: Option<SocketAddr>,
 
+    #[command(flatten)]
+    tls: TlsOptions,
+
+    #[command(flatten)]
+    roots: RootOptions,
+
     /// serve: a tlog-policy file; its `witness <name> <vkey> <url>` lines are asked, its quorum line says which suffice
     #[arg(long, global = true, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -222,6 +229,8 @@ enum CommandError {
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
     End(#[from] EndError),
     #[error(transparent)]
     Start(StartError),
@@ -253,7 +262,8 @@ impl CommandError {
             Self::Start(StartError::AuditorAddress { .. }) => 2,
             Self::Data(_) | Self::End(_) | Self::Start(_) => 3,
             Self::PolicyFile { .. } | Self::Policy { .. } | Self::PolicyUnusable { .. } => 4,
-            Self::Listen { .. } => 5,
+            Self::Tls(TlsError::Incomplete) => 2,
+            Self::Listen { .. } | Self::Tls(_) => 5,
             Self::Failed(_) => 6,
             Self::NoServer { .. } | Self::Refused(_) => 7,
         }

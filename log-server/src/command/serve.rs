@@ -9,14 +9,16 @@ use std::{
 };
 
 use keyglass_log_server::{
+    audit::poll,
     clock::SteadyClock,
     data_dir::DataDir,
-    http::connections,
     log::Limits,
     pruning, publisher, sequencer,
     server::{LogServer, Settings, StartError, service_families},
 };
+use keyglass_service::server::{bind, url};
 use keyglass_tlog::policy::{MAX_POLICY_LEN, Policy};
+use reqwest::Certificate;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -44,15 +46,15 @@ pub(super) fn run(data: &Path, options: &ServeOptions) -> Result<(), CommandErro
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
         let cannot_listen = |source| CommandError::Listen { address: listen, source };
-        let listener = connections::bind(listen).map_err(cannot_listen)?;
-        let address = listener.local_addr()?;
+        let listener = bind(listen).map_err(cannot_listen)?;
+        let url = url(&listener, settings.tls.as_ref())?;
         // What users forgive the log's timestamps, the log forgives the machine's clock.
         let max_ahead = Duration::from_millis(directory.identity.configuration.max_ahead);
         let clock = Arc::new(SteadyClock::new(max_ahead));
         let mut server = LogServer::start(directory, listener, settings, clock)
             .map_err(|error| refused(error, policy_file))?;
-        tracing::info!(%address, %origin, ?suite, "the log is served");
-        let first_line = serde_json::json!({ "listening": format!("http://{address}"), "origin": origin });
+        tracing::info!(url, %origin, ?suite, "the log is served");
+        let first_line = serde_json::json!({ "listening": url, "origin": origin });
         print_line(&first_line.to_string())?;
         let failed = tokio::select! {
             _ = terminated.recv() => None,
@@ -74,6 +76,9 @@ fn settings(options: &ServeOptions, policy: Policy, directory: &DataDir) -> Resu
     if heartbeat == 0 || heartbeat >= max_behind {
         return Err(CommandError::Heartbeat { heartbeat, max_behind });
     }
+    let roots: Result<Vec<_>, _> =
+        options.roots.load()?.iter().map(|root| Certificate::from_der(root)).collect();
+    let roots = roots.map_err(|error| CommandError::Start(StartError::Client(error.to_string())))?;
     Ok(Settings {
         policy,
         sequencer: sequencer::Settings {
@@ -84,6 +89,7 @@ fn settings(options: &ServeOptions, policy: Policy, directory: &DataDir) -> Resu
         },
         publisher: publisher::Settings {
             max_ahead: Duration::from_millis(configuration.max_ahead),
+            roots: roots.clone(),
             ..publisher::Settings::default()
         },
         limits: Limits::default(),
@@ -91,7 +97,8 @@ fn settings(options: &ServeOptions, policy: Policy, directory: &DataDir) -> Resu
             grace: Duration::from_millis(options.pruning_grace),
             ..pruning::Settings::default()
         },
-        auditor: options.auditor.clone(),
+        auditor: options.auditor.clone().map(|auditor| poll::Settings { roots, ..auditor }),
+        tls: options.tls.load()?,
         rate: rate(options.rate_limit),
     })
 }

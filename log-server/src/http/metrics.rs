@@ -11,6 +11,7 @@ use axum::{
     routing::get,
 };
 use keyglass_account::problem::Problem;
+use keyglass_service::connections::Connections;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -96,6 +97,7 @@ pub struct Metrics {
     failures: Family<WitnessLabels, Gauge>,
     pruning: PruningGauges,
     auditor: AuditorGauges,
+    connections: Connections,
 }
 
 /// What is watched of the auditor; all 0 for a log without one.
@@ -163,6 +165,8 @@ impl Default for Metrics {
         registry.register("witness_failures", "Failures in a row of a witness", failures.clone());
         let pruning = PruningGauges::register(&mut registry);
         let auditor = AuditorGauges::registered(&mut registry);
+        let connections = Connections::default();
+        connections.register(&mut registry);
         Self {
             registry,
             requests,
@@ -177,11 +181,18 @@ impl Default for Metrics {
             failures,
             pruning,
             auditor,
+            connections,
         }
     }
 }
 
 impl Metrics {
+    /// The counts of connections that are shown with the rest, for the server to keep.
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        self.connections.clone()
+    }
+
     /// Brings the gauges up to date.
     fn observe(&self, watched: &Watched) {
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);

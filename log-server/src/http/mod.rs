@@ -12,7 +12,6 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub mod audit;
 pub mod body;
-pub mod connections;
 pub mod failure;
 pub mod health;
 pub mod limits;

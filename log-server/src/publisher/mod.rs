@@ -63,6 +63,8 @@ pub struct Settings {
     pub most_backoff: Duration,
     /// How far a cosignature's time may be ahead of the clock.
     pub max_ahead: Duration,
+    /// Authorities of HTTPS that are trusted beside the system's.
+    pub roots: Vec<reqwest::Certificate>,
 }
 
 impl Default for Settings {
@@ -74,6 +76,7 @@ impl Default for Settings {
             least_backoff: Duration::from_millis(100),
             most_backoff: Duration::from_secs(5),
             max_ahead: Duration::from_secs(60),
+            roots: Vec::new(),
         }
     }
 }
@@ -255,6 +258,7 @@ fn connect(parts: &Parts, settings: &Settings) -> Result<Vec<Witness>, PolicyUnu
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(settings.deadline)
         .pool_max_idle_per_host(2)
+        .tls_certs_merge(settings.roots.iter().cloned())
         .build()
         .map_err(|error| PolicyUnusable::Client(error.to_string()))?;
     let mut witnesses = Vec::new();

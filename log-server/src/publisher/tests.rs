@@ -51,6 +51,7 @@ fn settings() -> Settings {
         least_backoff: short,
         most_backoff: Duration::from_millis(5),
         max_ahead: Duration::from_secs(60),
+        roots: Vec::new(),
     }
 }
 

@@ -98,9 +98,10 @@ impl Rig {
             pruning: crate::pruning::Settings::default(),
             rate: None,
             auditor: None,
+            tls: None,
         };
         change(&mut settings);
-        let listener = connections::bind(address.parse().unwrap()).unwrap();
+        let listener = keyglass_service::server::bind(address.parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let data = DataDir::open(&self.path(), &service_families()).unwrap();
         let server = LogServer::start(data, listener, settings, Arc::new(SystemClock)).unwrap();

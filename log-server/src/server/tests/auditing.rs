@@ -471,6 +471,7 @@ async fn the_auditors_address_is_needed_where_there_is_an_auditor_and_only_there
             pruning: crate::pruning::Settings::default(),
             rate: None,
             auditor: url.map(|url| poll::Settings::new(url).unwrap()),
+            tls: None,
         };
         let data = DataDir::open(&rig.path(), &service_families()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
