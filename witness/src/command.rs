@@ -1,27 +1,34 @@
-//! The command line: `init`, `vkey`, `seal-keys` and `serve`.
+//! The command line.
 
+mod confirm;
 mod init;
+mod policy_file;
 mod serve;
 
 use std::{io::Write as _, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
 use keyglass_service::{
     key_file::{KeyFileError, Sealing},
     passphrase::{PassphraseError, PassphraseOptions},
     tls::{TlsError, TlsOptions},
 };
 use keyglass_tlog::{
-    note::{KeyName, Vkey},
+    cosignature::Cosigner,
+    note::{KeyName, NoteError, PublicKey, Vkey},
     policy::PolicyError,
 };
-use keyglass_witness::{key::KeyError, store::StoreError};
+use keyglass_witness::{
+    key::{self, KeyError, KeyType},
+    rollback::NotShown,
+    store::{ConfirmError, StoreError},
+};
 use thiserror::Error;
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done; 1 another failure; 2 wrong usage; 3 the data directory, its key or its state was refused; \
+Exit codes: 0 done; 1 another failure; 2 wrong usage; 3 the data directory, its keys or its state was refused; \
 4 the policy was refused; 5 the address could not be bound, or its certificate was refused; 6 the passphrase is missing or \
-wrong.
+wrong; 7 confirm: logs are still suspended.
 
 Example:
   keyglass-witness init  --data /var/lib/witness --name witness.example/w1
@@ -37,13 +44,18 @@ struct Arguments {
     #[command(subcommand)]
     command: Command,
 
-    /// The data directory: the private key (witness.key, mode 0600) and the state (witness.redb)
+    /// The data directory: the private keys (witness.key and witness-ml-dsa-44.key, mode 0600) and the state
+    /// (witness.redb and witness.count)
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
 
     /// Print results as one JSON object on one line
     #[arg(long, global = true)]
     json: bool,
+
+    /// serve, confirm: a tlog-policy file; its `log <vkey>` lines are the logs to cosign
+    #[arg(long, global = true, value_name = "FILE")]
+    policy: Option<PathBuf>,
 
     #[command(flatten)]
     init: InitOptions,
@@ -52,30 +64,54 @@ struct Arguments {
     serve: ServeOptions,
 
     #[command(flatten)]
+    confirm: ConfirmOptions,
+
+    #[command(flatten)]
     passphrase: PassphraseOptions,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make a new witness: a key and an empty state. Prints the verifier key alone on one line
+    /// Make a new witness: its keys and an empty state. Prints the verifier keys, one a line, Ed25519 first
     ///
-    /// Needs --data and --name. Logs need the printed key in their policies. A directory that has a key or a state is
-    /// not touched.
+    /// Needs --data and --name. Logs need the printed keys in their policies, in one `any` group, since they are one
+    /// witness. A directory that has a key or a state is not touched.
     Init,
-    /// Print the verifier key of a witness
+    /// Print the verifier keys of a witness, one a line, Ed25519 first
     ///
     /// Needs --data.
     Vkey,
-    /// Seal the key of a witness under a passphrase, or change the passphrase
+    /// Make the key that a witness lacks, of the type that it does not sign with yet, and print all verifier keys
     ///
-    /// Needs --data and --passphrase-file; --old-passphrase-file as well for a key that is sealed already. Run again, it
+    /// Needs --data, and the witness stopped. Cut off, it can be run again.
+    AddKey,
+    /// Seal the keys of a witness under a passphrase, or change the passphrase
+    ///
+    /// Needs --data and --passphrase-file; --old-passphrase-file as well for keys that are sealed already. Run again, it
     /// changes nothing.
     SealKeys,
     /// Run the witness
     ///
     /// Needs --data, --listen and --policy. The first line on stdout is a JSON object with the URL that is served
-    /// (`listening`) and the verifier key (`vkey`); the log goes to stderr, filtered by RUST_LOG. SIGTERM ends it.
+    /// (`listening`), the verifier keys (`vkeys`) and the first of them (`vkey`); the log goes to stderr, filtered by
+    /// RUST_LOG. SIGHUP has the policy read again, SIGTERM ends it.
     Serve,
+    /// Go on after the state was put back from a backup or moved
+    ///
+    /// Needs --data and --policy, and the witness stopped. Such a state may lack what was signed since. Give with --note
+    /// the checkpoints of each log that others have with a cosignature of this witness (the log's own `/checkpoint`,
+    /// auditors, other monitors): the largest becomes the log's head. Logs of which nothing newer can exist are vouched
+    /// for with --as-it-is. The rest stays suspended, and is answered 503. Prints one line for each log: its origin, its
+    /// size, and what became of it.
+    Confirm,
+}
+
+/// The keys that a new witness gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnlyKey {
+    Ed25519,
+    #[value(name = "ml-dsa-44")]
+    MlDsa44,
 }
 
 #[derive(clap::Args)]
@@ -83,6 +119,14 @@ struct InitOptions {
     /// init: the witness's name, by recommendation a URL without scheme, such as witness.example/w1
     #[arg(long, global = true, value_name = "NAME")]
     name: Option<KeyName>,
+
+    /// init, add-key: another name for the ML-DSA-44 key
+    #[arg(long, global = true, value_name = "NAME")]
+    ml_dsa_name: Option<KeyName>,
+
+    /// init: make a key of this type only
+    #[arg(long, global = true, value_name = "TYPE")]
+    only: Option<OnlyKey>,
 }
 
 #[derive(clap::Args)]
@@ -94,10 +138,6 @@ struct ServeOptions {
     #[command(flatten)]
     tls: TlsOptions,
 
-    /// serve: a tlog-policy file; its `log <vkey>` lines are the logs to cosign
-    #[arg(long, global = true, value_name = "FILE")]
-    policy: Option<PathBuf>,
-
     /// serve: requests a second that each log may make; more are answered 429
     #[arg(long, global = true, value_name = "N", default_value = "1000")]
     rate_limit: NonZeroU32,
@@ -105,6 +145,25 @@ struct ServeOptions {
     /// serve: start although the policy lists no log
     #[arg(long, global = true)]
     allow_no_logs: bool,
+}
+
+#[derive(clap::Args)]
+struct ConfirmOptions {
+    /// confirm: a checkpoint with a cosignature of this witness; may be given again
+    #[arg(long, global = true, value_name = "FILE")]
+    note: Vec<PathBuf>,
+
+    /// confirm: the origin of a log of which nothing newer than the state exists; may be given again
+    #[arg(long, global = true, value_name = "ORIGIN")]
+    as_it_is: Vec<String>,
+
+    /// confirm: nothing newer than the state exists of any log
+    #[arg(long, global = true)]
+    all_as_it_is: bool,
+
+    /// confirm: the state is from a backup although its files do not show it, as after a snapshot of a whole machine
+    #[arg(long, global = true)]
+    restored: bool,
 }
 
 /// Why a command failed.
@@ -115,15 +174,27 @@ enum CommandError {
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]
-    Passphrase(#[from] PassphraseError),
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    #[error(transparent)]
     Store(#[from] StoreError),
     #[error("{}: there is a witness in this directory already", .0.display())]
     AlreadyMade(PathBuf),
     #[error("{}: there is a state without a key, which an init that was cut off may have left", .0.display())]
     NoKey(PathBuf),
+    #[error("{}: this witness has a key of every type already", .0.display())]
+    NoKeyToAdd(PathBuf),
+    #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Confirm(#[from] ConfirmError),
+    #[error("{}: {source}", .path.display())]
+    NoteFile { path: PathBuf, source: std::io::Error },
+    #[error("{}: {source}", .path.display())]
+    Note { path: PathBuf, source: NoteError },
+    #[error("{}: {source}", .path.display())]
+    NotShown { path: PathBuf, source: NotShown },
+    #[error("{0} logs are still suspended; more of their checkpoints, or --as-it-is, are needed")]
+    StillSuspended(usize),
     #[error("{}: {source}", .path.display())]
     Directory { path: PathBuf, source: std::io::Error },
     #[error("{}: {source}", .path.display())]
@@ -147,11 +218,17 @@ impl CommandError {
             Self::Passphrase(_) => 6,
             Self::Key(_)
             | Self::Store(_)
+            | Self::Confirm(_)
+            | Self::NoteFile { .. }
+            | Self::Note { .. }
+            | Self::NotShown { .. }
             | Self::AlreadyMade(_)
             | Self::NoKey(_)
+            | Self::NoKeyToAdd(_)
             | Self::Directory { .. } => 3,
             Self::PolicyFile { .. } | Self::Policy { .. } | Self::NoLogs(_) => 4,
             Self::Listen { .. } | Self::Tls(_) => 5,
+            Self::StillSuspended(_) => 7,
         }
     }
 }
@@ -176,41 +253,69 @@ pub fn run() -> ExitCode {
 }
 
 fn dispatch(arguments: &Arguments) -> Result<(), CommandError> {
-    let (command, needs) = match arguments.command {
-        Command::Init => ("init", "--data DIR"),
-        Command::Vkey => ("vkey", "--data DIR"),
-        Command::SealKeys => ("seal-keys", "--data DIR"),
-        Command::Serve => ("serve", "--data DIR"),
+    let command = match arguments.command {
+        Command::Init => "init",
+        Command::Vkey => "vkey",
+        Command::AddKey => "add-key",
+        Command::SealKeys => "seal-keys",
+        Command::Serve => "serve",
+        Command::Confirm => "confirm",
     };
-    let data = arguments.data.as_deref().ok_or(CommandError::MissingOption(command, needs))?;
+    let missing = |option| CommandError::MissingOption(command, option);
+    let data = arguments.data.as_deref().ok_or_else(|| missing("--data DIR"))?;
+    let policy = || arguments.policy.as_deref().ok_or_else(|| missing("--policy FILE"));
+    let passphrase = || arguments.passphrase.read();
     match arguments.command {
         Command::Init => {
-            let name =
-                arguments.init.name.clone().ok_or(CommandError::MissingOption(command, "--name NAME"))?;
-            print_vkey(&init::run(data, name, arguments.passphrase.read()?.as_ref())?, arguments.json)
+            let name = arguments.init.name.as_ref().ok_or_else(|| missing("--name NAME"))?;
+            print_vkeys(&init::run(data, name, &arguments.init, passphrase()?.as_ref())?, arguments.json)
         }
-        Command::Vkey => {
-            let passphrase = arguments.passphrase.read()?;
-            print_vkey(keyglass_witness::key::load(data, passphrase.as_ref())?.vkey(), arguments.json)
+        Command::Vkey => print_vkeys(&key::load(data, passphrase()?.as_ref())?, arguments.json),
+        Command::AddKey => {
+            print_vkeys(&init::add_key(data, &arguments.init, passphrase()?.as_ref())?, arguments.json)
         }
         Command::SealKeys => {
             let (before, passphrase) = arguments.passphrase.read_both()?;
-            print_line(match keyglass_witness::key::seal(data, before.as_ref(), &passphrase)? {
-                Sealing::Sealed => "the key is sealed",
-                Sealing::Kept => "the key was sealed under this passphrase already",
+            print_line(match key::seal(data, before.as_ref(), &passphrase)? {
+                Sealing::Sealed => "the keys are sealed",
+                Sealing::Kept => "the keys were sealed under this passphrase already",
             })
         }
-        Command::Serve => serve::run(data, &arguments.serve, &arguments.passphrase),
+        Command::Serve => {
+            let listen = arguments.serve.listen.ok_or_else(|| missing("--listen ADDR"))?;
+            serve::run(data, listen, policy()?, &arguments.serve, passphrase()?.as_ref())
+        }
+        Command::Confirm => {
+            let cosigners = key::load(data, passphrase()?.as_ref())?;
+            confirm::run(data, policy()?, &cosigners, &arguments.confirm, arguments.json)
+        }
     }
 }
 
-fn print_vkey(vkey: &Vkey, json: bool) -> Result<(), CommandError> {
-    let line = if json {
-        serde_json::json!({ "vkey": vkey.to_string(), "name": vkey.name().as_str() }).to_string()
-    } else {
-        vkey.to_string()
+fn vkeys(cosigners: &[Cosigner]) -> Vec<&Vkey> {
+    cosigners.iter().map(Cosigner::vkey).collect()
+}
+
+fn print_vkeys(cosigners: &[Cosigner], json: bool) -> Result<(), CommandError> {
+    if !json {
+        return cosigners.iter().try_for_each(|cosigner| print_line(&cosigner.vkey().to_string()));
+    }
+    let described = |cosigner: &Cosigner| {
+        let vkey = cosigner.vkey();
+        let key_type = match vkey.key() {
+            PublicKey::MlDsa44Cosigner(_) => KeyType::MlDsa44,
+            PublicKey::Ed25519(_) | PublicKey::Ed25519Cosigner(_) => KeyType::Ed25519,
+        };
+        serde_json::json!({
+            "vkey": vkey.to_string(), "name": vkey.name().as_str(), "type": key_type.name(),
+        })
     };
-    print_line(&line)
+    let all: Vec<serde_json::Value> = cosigners.iter().map(described).collect();
+    let mut object = all.first().cloned().unwrap_or_default();
+    if let Some(object) = object.as_object_mut() {
+        object.insert("vkeys".to_owned(), all.into());
+    }
+    print_line(&object.to_string())
 }
 
 /// Prints a line that a script waits for.

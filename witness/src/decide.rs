@@ -4,7 +4,7 @@
 //! compares with the head that the witness holds, and must run inside it.
 
 use keyglass_tlog::{
-    note::{NoteVerifyError, SignatureLine, SignedNote, Vkey},
+    note::{NoteVerifyError, SignedNote, Vkey},
     rfc6962::{ProofError, empty_root, verify_consistency},
     time::UnixSeconds,
     witness::{AddCheckpoint, RequestError},
@@ -127,8 +127,7 @@ impl Refusal {
 #[derive(Debug, Clone)]
 pub struct Authentic {
     request: AddCheckpoint,
-    /// The trusted keys' lines, one per key.
-    log_lines: Vec<SignatureLine>,
+    head: Head,
 }
 
 impl Authentic {
@@ -136,6 +135,12 @@ impl Authentic {
     #[must_use]
     pub fn request(&self) -> &AddCheckpoint {
         &self.request
+    }
+
+    /// The submitted head with the trusted keys' lines only, one for each key, at no time yet.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
     }
 }
 
@@ -145,25 +150,32 @@ impl Authentic {
 /// # Errors
 /// [`Refusal::UnknownOrigin`], whatever the signatures; [`Refusal::NotSigned`]; [`Refusal::BadSignature`].
 pub fn authenticate(request: AddCheckpoint, keys: Option<&[Vkey]>) -> Result<Authentic, Refusal> {
-    let keys: Vec<&Vkey> = keys.unwrap_or_default().iter().collect();
+    let keys = keys.unwrap_or_default();
     if keys.is_empty() {
         return Err(Refusal::UnknownOrigin);
     }
-    let note = request.note();
+    let head = log_signed(request.note(), keys)?;
+    Ok(Authentic { request, head })
+}
+
+/// The head of a note that one of these keys signed, with their verified lines, one for each key, at no time yet.
+pub(crate) fn log_signed(note: &SignedNote, keys: &[Vkey]) -> Result<Head, Refusal> {
+    let keys: Vec<&Vkey> = keys.iter().collect();
     let verified = note.verify(&keys).map_err(|error| match error {
         NoteVerifyError::BadSignature { .. } => Refusal::BadSignature,
         NoteVerifyError::NoKnownKey => Refusal::NotSigned,
     })?;
     let mut seen = vec![false; keys.len()];
-    let mut log_lines = Vec::new();
+    let mut lines = Vec::new();
     for line in verified {
         if let Some(seen) = seen.get_mut(line.key_index)
             && !std::mem::replace(seen, true)
         {
-            log_lines.extend(note.signatures().get(line.line).cloned());
+            lines.extend(note.signatures().get(line.line).cloned());
         }
     }
-    Ok(Authentic { request, log_lines })
+    let note = SignedNote::new(note.text(), lines).map_err(|error| Refusal::Malformed(error.into()))?;
+    Head::new(note, UnixSeconds(0)).map_err(|error| Refusal::Malformed(error.into()))
 }
 
 /// Decides on a checkpoint, given the head that was cosigned last for its log. The result is the head to persist and
@@ -172,7 +184,7 @@ pub fn authenticate(request: AddCheckpoint, keys: Option<&[Vkey]>) -> Result<Aut
 /// # Errors
 /// Every other [`Refusal`], in the order of the specification.
 pub fn decide(authentic: Authentic, last: Option<&Head>, now: UnixSeconds) -> Result<Head, Refusal> {
-    let Authentic { request, log_lines } = authentic;
+    let Authentic { request, head: next } = authentic;
     let (checkpoint, proof) = (request.checkpoint(), request.proof());
     let (old_size, new_size) = (request.old_size(), checkpoint.tree_size());
     if old_size > new_size {
@@ -193,7 +205,5 @@ pub fn decide(authentic: Authentic, last: Option<&Head>, now: UnixSeconds) -> Re
         return Err(Refusal::RootsDiffer);
     }
     verify_consistency(old_size, &old_root, new_size, checkpoint.root(), proof).map_err(Refusal::BadProof)?;
-    let time = last.map_or(now, |head| head.time().max(now));
-    let note = SignedNote::new(request.note().text(), log_lines).map_err(|e| Refusal::Malformed(e.into()))?;
-    Head::new(note, time).map_err(|error| Refusal::Malformed(error.into()))
+    Ok(next.at(last.map_or(now, |head| head.time().max(now))))
 }

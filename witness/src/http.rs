@@ -62,8 +62,8 @@ pub trait Responder: Send + Sync + 'static {
     /// Answers with the last cosigned checkpoint of a log.
     fn latest(&self, origin: OriginHash) -> impl Future<Output = Answer> + Send;
 
-    /// Whether requests can be expected to succeed.
-    fn is_ready(&self) -> bool;
+    /// Why requests cannot be expected to succeed, in words for the operator; `None` if they can.
+    fn unready(&self) -> Option<&'static str>;
 }
 
 struct Endpoints<R> {
@@ -151,10 +151,9 @@ fn parse_origin_hash(hash: &str) -> Option<OriginHash> {
 }
 
 async fn ready<R: Responder>(State(endpoints): State<Endpoints<R>>) -> Response {
-    if endpoints.responder.is_ready() {
-        "ready\n".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the last head could not be stored\n").into_response()
+    match endpoints.responder.unready() {
+        None => "ready\n".into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
 }
 

@@ -1,26 +1,62 @@
-//! The witness's private key, in a file that only its owner can read.
+//! The witness's private keys, one file each that only its owner can read.
 
 use std::path::{Path, PathBuf};
 
-use keyglass_crypto::{sealed::Passphrase, sign::SigningKey};
-use keyglass_service::key_file::{self, KeyFileError as FileError, Sealing};
+use keyglass_crypto::{ml_dsa::MlDsaSigningKey, sealed::Passphrase, sign::SigningKey};
+use keyglass_service::key_file::{self, Sealing};
 use keyglass_tlog::{
-    cosignature::Cosigner,
+    cosignature::{Cosigner, CosignerNameTooLong},
     note::{KeyFileError, KeyName},
 };
 use rand::{TryRng as _, rngs::SysRng};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// The key's file within the data directory, and what a sealed one says that it holds.
-pub const KEY_FILE: &str = "witness.key";
+/// A type of cosignatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyType {
+    /// 0x04.
+    Ed25519,
+    /// 0x06.
+    MlDsa44,
+}
+
+impl KeyType {
+    /// All of them, in the order of their lines in an answer.
+    pub const ALL: [Self; 2] = [Self::Ed25519, Self::MlDsa44];
+
+    /// The key's file within the data directory.
+    #[must_use]
+    pub fn file(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "witness.key",
+            Self::MlDsa44 => "witness-ml-dsa-44.key",
+        }
+    }
+
+    /// The type as options and results name it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "ed25519",
+            Self::MlDsa44 => "ml-dsa-44",
+        }
+    }
+
+    fn of(cosigner: &Cosigner) -> Self {
+        if cosigner.ed25519_key().is_some() { Self::Ed25519 } else { Self::MlDsa44 }
+    }
+}
 
 /// Why there is no usable key.
 #[derive(Debug, Error)]
 pub enum KeyError {
-    /// The file cannot be read or written, others may access it, or its passphrase is another one.
+    /// The file cannot be read or written.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(#[from] key_file::KeyFileError),
+    /// There is no key at all.
+    #[error("{}: there is no private key of a witness here", .0.display())]
+    None(PathBuf),
     /// Not a cosigner's private key.
     #[error("{}: {source}", .path.display())]
     Malformed {
@@ -29,6 +65,17 @@ pub enum KeyError {
         /// What is wrong with it.
         source: KeyFileError,
     },
+    /// A key of another type than the file's name says.
+    #[error("{}: not a key of type {}", .path.display(), .expected.name())]
+    OtherType {
+        /// The file.
+        path: PathBuf,
+        /// What the file is for.
+        expected: KeyType,
+    },
+    /// The name has no cosignatures of this type.
+    #[error(transparent)]
+    BadName(#[from] CosignerNameTooLong),
     /// The operating system gave no random bytes.
     #[error("no random bytes to make a key from")]
     NoRandomness,
@@ -37,82 +84,121 @@ pub enum KeyError {
 /// Makes a new key under `name`.
 ///
 /// # Errors
-/// [`KeyError::NoRandomness`].
-pub fn generate(name: KeyName) -> Result<Cosigner, KeyError> {
+/// [`KeyError::NoRandomness`] or [`KeyError::BadName`].
+pub fn generate(key_type: KeyType, name: KeyName) -> Result<Cosigner, KeyError> {
     let mut seed = Zeroizing::new([0; 32]);
     SysRng.try_fill_bytes(seed.as_mut_slice()).map_err(|_| KeyError::NoRandomness)?;
-    Ok(Cosigner::new(name, SigningKey::from_seed(&seed)))
+    match key_type {
+        KeyType::Ed25519 => Ok(Cosigner::new(name, SigningKey::from_seed(&seed))),
+        KeyType::MlDsa44 => Ok(Cosigner::ml_dsa_44(name, MlDsaSigningKey::from_seed(&seed))?),
+    }
 }
 
-/// Stores the key in a data directory, durably, and never over another one; sealed if a passphrase is given.
+/// Stores a key in a data directory, durably, and never over another one.
 ///
 /// # Errors
-/// [`KeyError::File`], also if there is a key already.
+/// [`KeyError::File`], also if there is a key of this type already.
 pub fn save(data: &Path, key: &Cosigner, passphrase: Option<&Passphrase>) -> Result<(), KeyError> {
-    let content = key.to_key_file();
-    Ok(key_file::create(&data.join(KEY_FILE), KEY_FILE, content.as_bytes(), passphrase)?)
+    let file = KeyType::of(key).file();
+    Ok(key_file::create(&data.join(file), file, key.to_key_file().as_bytes(), passphrase)?)
 }
 
-/// Reads the key of a data directory, which must be sealed exactly if a passphrase is given. With it, [`Cosigner::cosign`]
-/// signs any checkpoint whatever: what makes a witness honest is [`crate::service`], not the key.
+/// Reads the keys of a data directory, at least one, Ed25519 first. With them, [`Cosigner::cosign`] signs any checkpoint
+/// whatever: what makes a witness honest is [`crate::service`], not the keys.
 ///
 /// # Errors
 /// [`KeyError`].
-pub fn load(data: &Path, passphrase: Option<&Passphrase>) -> Result<Cosigner, KeyError> {
-    let path = data.join(KEY_FILE);
-    let content = key_file::read(&path, KEY_FILE, passphrase)?;
-    let text = core::str::from_utf8(&content).map_err(|_| KeyFileError::Malformed);
-    let key = text.and_then(Cosigner::from_key_file);
-    key.map_err(|source| KeyError::Malformed { path, source })
+pub fn load(data: &Path, passphrase: Option<&Passphrase>) -> Result<Vec<Cosigner>, KeyError> {
+    let there = KeyType::ALL.into_iter().filter(|key_type| exists(data, *key_type));
+    let keys: Vec<Cosigner> =
+        there.map(|key_type| load_one(data, key_type, passphrase)).collect::<Result<_, _>>()?;
+    if keys.is_empty() { Err(KeyError::None(data.to_owned())) } else { Ok(keys) }
 }
 
-/// Seals the key of a data directory under `passphrase`, or changes the passphrase from `before`.
+fn load_one(data: &Path, key_type: KeyType, passphrase: Option<&Passphrase>) -> Result<Cosigner, KeyError> {
+    let path = data.join(key_type.file());
+    let bytes = key_file::read(&path, key_type.file(), passphrase)?;
+    let text = core::str::from_utf8(&bytes).map_err(|_| KeyFileError::Malformed);
+    let key = text.and_then(Cosigner::from_key_file);
+    let key = key.map_err(|source| KeyError::Malformed { path: path.clone(), source })?;
+    if KeyType::of(&key) == key_type {
+        Ok(key)
+    } else {
+        Err(KeyError::OtherType { path, expected: key_type })
+    }
+}
+
+/// Seals the keys of a data directory under `passphrase`, or changes the passphrase from `before`. Interrupted, it can be
+/// run again.
 ///
 /// # Errors
-/// [`KeyError::File`].
+/// [`KeyError`].
 pub fn seal(data: &Path, before: Option<&Passphrase>, passphrase: &Passphrase) -> Result<Sealing, KeyError> {
-    Ok(key_file::seal(&data.join(KEY_FILE), KEY_FILE, before, passphrase)?)
+    let mut sealing = None;
+    for key_type in KeyType::ALL.into_iter().filter(|key_type| exists(data, *key_type)) {
+        let file = key_type.file();
+        let one = key_file::seal(&data.join(file), file, before, passphrase)?;
+        sealing = sealing.filter(|all| *all == Sealing::Sealed).or(Some(one));
+    }
+    sealing.ok_or_else(|| KeyError::None(data.to_owned()))
 }
 
-/// Whether a data directory has a key file.
+/// Whether a data directory has a key of this type.
 #[must_use]
-pub fn exists(data: &Path) -> bool {
-    key_file::exists(&data.join(KEY_FILE))
+pub fn exists(data: &Path, key_type: KeyType) -> bool {
+    key_file::exists(&data.join(key_type.file()))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
-    use keyglass_service::private_file::PrivateFileError;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use super::*;
 
-    fn saved() -> (tempfile::TempDir, Cosigner) {
+    fn saved() -> (tempfile::TempDir, Vec<Cosigner>) {
         let data = tempfile::tempdir().unwrap();
-        let key = generate(KeyName::new("w.example").unwrap()).unwrap();
-        save(data.path(), &key, None).unwrap();
-        (data, key)
+        let keys: Vec<Cosigner> =
+            KeyType::ALL.map(|t| generate(t, KeyName::new("w.example").unwrap()).unwrap()).into();
+        // Whatever the order in which they are made.
+        keys.iter().rev().for_each(|key| save(data.path(), key, None).unwrap());
+        (data, keys)
     }
 
     #[test]
-    fn a_key_comes_back_and_is_never_overwritten() {
-        let (data, key) = saved();
-        assert_eq!(load(data.path(), None).unwrap().vkey(), key.vkey());
-        let refused = save(data.path(), &key, None).unwrap_err();
-        assert!(matches!(refused, KeyError::File(FileError::Exists(_))));
+    fn keys_come_back_in_their_order_and_are_private() {
+        let (data, keys) = saved();
+        let loaded = load(data.path(), None).unwrap();
+        let vkeys = |keys: &[Cosigner]| keys.iter().map(|key| key.vkey().clone()).collect::<Vec<_>>();
+        assert_eq!(vkeys(&loaded), vkeys(&keys));
+        for (key, key_type) in keys.iter().zip(KeyType::ALL) {
+            let mode = fs::metadata(data.path().join(key_type.file())).unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o600);
+            assert!(matches!(save(data.path(), key, None), Err(KeyError::File(_))), "never overwritten");
+        }
+        fs::remove_file(data.path().join("witness.key")).unwrap();
+        assert_eq!(vkeys(&load(data.path(), None).unwrap()), vkeys(&keys[1..]));
+        fs::remove_file(data.path().join("witness-ml-dsa-44.key")).unwrap();
+        assert!(matches!(load(data.path(), None), Err(KeyError::None(_))));
+    }
 
-        let passphrase = Passphrase::new(Zeroizing::new(b"correct horse".to_vec())).unwrap();
-        assert_eq!(seal(data.path(), None, &passphrase).unwrap(), Sealing::Sealed);
-        assert_eq!(load(data.path(), Some(&passphrase)).unwrap().vkey(), key.vkey());
-        let refused = load(data.path(), None).unwrap_err();
-        assert!(matches!(refused, KeyError::File(FileError::NeedsPassphrase(_))));
+    #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        for key_type in KeyType::ALL {
+            let (data, _) = saved();
+            let path = data.path().join(key_type.file());
+            for mode in [0o640, 0o604, 0o610, 0o601, 0o620, 0o602, 0o666] {
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+                assert!(matches!(load(data.path(), None), Err(KeyError::File(_))));
+            }
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+            assert!(load(data.path(), None).is_ok());
+        }
     }
 
     #[test]
     fn damage_is_refused() {
         let (data, _) = saved();
-        let path = data.path().join(KEY_FILE);
+        let path = data.path().join("witness.key");
         let text = fs::read_to_string(&path).unwrap();
         for damaged in
             [String::new(), text[1..].to_owned(), text.replace("w.example", "v.example"), text + "more"]
@@ -120,11 +206,19 @@ mod tests {
             fs::write(&path, damaged).unwrap();
             assert!(matches!(load(data.path(), None), Err(KeyError::Malformed { .. })));
         }
-        fs::write(&path, [0xff]).unwrap();
-        assert!(matches!(load(data.path(), None), Err(KeyError::Malformed { .. })));
-        fs::remove_file(&path).unwrap();
-        let missing = load(data.path(), None);
-        assert!(matches!(missing, Err(KeyError::File(FileError::Private(PrivateFileError::Io { .. })))));
-        assert!(!exists(data.path()));
+        fs::copy(data.path().join("witness-ml-dsa-44.key"), &path).unwrap();
+        assert!(matches!(load(data.path(), None), Err(KeyError::OtherType { .. })));
+    }
+
+    #[test]
+    fn keys_are_sealed_where_a_passphrase_is_given() {
+        let data = tempfile::tempdir().unwrap();
+        let passphrase = Passphrase::new(b"correct horse".to_vec().into()).unwrap();
+        let key = generate(KeyType::MlDsa44, KeyName::new("w.example").unwrap()).unwrap();
+        save(data.path(), &key, Some(&passphrase)).unwrap();
+        let file = fs::read_to_string(data.path().join("witness-ml-dsa-44.key")).unwrap();
+        assert!(file.starts_with("keyglass-sealed-key/v1\nholds witness-ml-dsa-44.key\n"));
+        assert_eq!(load(data.path(), Some(&passphrase)).unwrap()[0].vkey(), key.vkey());
+        assert!(matches!(load(data.path(), None), Err(KeyError::File(_))));
     }
 }

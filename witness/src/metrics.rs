@@ -22,6 +22,8 @@ pub struct Metrics {
     cosigned: Counter,
     logs: Gauge,
     connections: Connections,
+    suspended: Gauge,
+    reloads: Family<Outcome, Counter>,
 }
 
 /// When a request came.
@@ -33,7 +35,8 @@ impl Default for Metrics {
         let requests = Family::<Outcome, Counter>::default();
         let buckets = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
         let seconds = Histogram::new(buckets);
-        let (cosigned, logs) = (Counter::default(), Gauge::default());
+        let (cosigned, logs, suspended) = (Counter::default(), Gauge::default(), Gauge::default());
+        let reloads = Family::<Outcome, Counter>::default();
         registry.register("add_checkpoint_requests", "add-checkpoint requests by outcome", requests.clone());
         registry.register(
             "add_checkpoint_duration_seconds",
@@ -42,9 +45,11 @@ impl Default for Metrics {
         );
         registry.register("cosigned_checkpoints", "Checkpoints stored and cosigned", cosigned.clone());
         registry.register("logs", "Logs that this witness cosigns", logs.clone());
+        registry.register("suspended_logs", "Logs that wait for `confirm`", suspended.clone());
+        registry.register("policy_reloads", "Policies read on SIGHUP by outcome", reloads.clone());
         let connections = Connections::default();
         connections.register(&mut registry);
-        Self { registry, requests, seconds, cosigned, logs, connections }
+        Self { registry, requests, seconds, cosigned, logs, connections, suspended, reloads }
     }
 }
 
@@ -70,6 +75,21 @@ impl Metrics {
 
     pub(crate) fn logs(&self, count: usize) {
         self.logs.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn suspended(&self) {
+        self.suspended.inc();
+    }
+
+    /// How many logs are suspended when the witness starts.
+    pub fn suspended_at_start(&self, count: usize) {
+        self.suspended.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A policy was read again: taken over, or refused and the one before left in force.
+    pub fn reloaded(&self, taken_over: bool) {
+        let outcome = if taken_over { "taken-over" } else { "refused" };
+        self.reloads.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// All of it as OpenMetrics text.

@@ -1,22 +1,25 @@
-//! The witness at work: one request at a time for each log, durable before it is signed.
+//! The witness at work: one request at a time for each log, durable before it is answered.
 
 use std::sync::Arc;
 
 use keyglass_tlog::{
     cosignature::{CosignError, Cosigner, MAX_TIME},
     evidence::Evidence,
-    note::{NoteError, SignatureLine, format_signature_lines},
+    note::{NoteError, SignatureLine, Vkey, format_signature_lines},
+    policy::Policy,
     witness::AddCheckpoint,
 };
 use thiserror::Error;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, ClockGuard, ClockJumped, TOLERANCE},
     decide::{Refusal, authenticate, decide},
     head::{Head, OriginHash},
     http::{Answer, Problem, Responder},
-    logs::Logs,
+    kept::{Kept, Suspended},
+    logs::{Change, Logs},
     metrics::Metrics,
+    rollback,
     store::{HeadStore, StoreError},
 };
 
@@ -29,11 +32,17 @@ pub enum Failure {
     /// The log makes more requests than its share.
     #[error("the log makes too many requests")]
     TooManyRequests,
+    /// The witness may have signed more for this log than its state says.
+    #[error("the state for this log is older than what was signed; its operator must confirm it")]
+    RolledBack,
     /// The head could not be read or stored.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The clock is not set: there is no time that a cosignature could carry.
-    #[error("the witness's clock is not set")]
+    /// The clock is not to be believed.
+    #[error(transparent)]
+    ClockJumped(#[from] ClockJumped),
+    /// The clock is not set, or the origin is one that no key of the witness can sign.
+    #[error(transparent)]
     NotCosigned(#[from] CosignError),
     /// A stored note leaves no room for the cosignatures.
     #[error(transparent)]
@@ -46,67 +55,124 @@ pub struct Witness<S, C> {
     logs: Logs,
     store: S,
     clock: C,
+    clock_guard: ClockGuard,
     metrics: Arc<Metrics>,
 }
 
 impl<S: HeadStore, C: Clock> Witness<S, C> {
-    /// A witness for these logs. Its cosigners sign the same checkpoints, each with its key.
+    /// A witness for these logs. Its cosigners sign the same checkpoints, each with its key, and answer in their order.
     #[must_use]
     pub fn new(cosigners: Vec<Cosigner>, logs: Logs, store: S, clock: C, metrics: Arc<Metrics>) -> Self {
         metrics.logs(logs.len());
-        Self { cosigners, logs, store, clock, metrics }
+        let clock_guard = ClockGuard::new(&clock);
+        Self { cosigners, logs, store, clock, clock_guard, metrics }
+    }
+
+    /// Witnesses the logs of another policy from now on; see [`Logs::replace`]. What is stored of logs that are gone
+    /// stays, so that they go on from there when they come back.
+    pub fn replace_logs(&self, policy: &Policy) -> Change {
+        let change = self.logs.replace(policy);
+        self.metrics.logs(self.logs.len());
+        change
     }
 
     /// Runs a request: the signature lines to answer with.
     ///
-    /// The future must be run to its end: dropped in the middle, it may have stored a head that was never cosigned, which
-    /// is safe, but whoever asked learns of it only from the next 409.
+    /// The future must be run to its end: dropped in the middle, it may have stored a head whose cosignatures nobody got,
+    /// which is safe, but whoever asked learns of it only from the next 409.
     ///
     /// # Errors
     /// [`Failure`].
     pub async fn add_checkpoint(&self, request: AddCheckpoint) -> Result<String, Failure> {
-        let origin = request.checkpoint().origin().to_owned();
-        let log = self.logs.get(&origin).ok_or(Refusal::UnknownOrigin)?;
+        let log = self.logs.get(request.checkpoint().origin()).ok_or(Refusal::UnknownOrigin)?;
         // The log's signature comes before its share of requests: else anyone could use that share up.
         let authentic = authenticate(request, Some(log.keys()))?;
         if !log.admits() {
             return Err(Failure::TooManyRequests);
         }
-        // From here on, one request of this log at a time: compare, check, persist, and only then sign.
-        let _turn = log.turn().await;
-        let last = self.store.load(OriginHash::of(&origin))?;
-        let note = authentic.request().note().clone();
-        let next = decide(authentic, last.as_ref(), self.clock.now()).inspect_err(|refusal| {
+        // From here on, one request of this log at a time: compare, check, sign, persist, and only then answer.
+        let _turn = log.turn().await.ok_or(Failure::TooManyRequests)?;
+        let submitted = authentic.head().clone();
+        let (origin, note) = (submitted.origin_hash(), authentic.request().note().clone());
+        let kept = self.store.load(origin)?;
+        if matches!(kept, Kept::Suspended(_)) {
+            return Err(Failure::RolledBack);
+        }
+        if let Some(suspended) = rollback::proven_by(&note, &submitted, kept.head(), &self.vkeys()) {
+            return Err(self.suspend(origin, suspended).await);
+        }
+        let time = self.clock_guard.read(&self.clock);
+        let next = decide(authentic, kept.head(), time.unwrap_or_default()).inspect_err(|refusal| {
             if matches!(refusal, Refusal::RootsDiffer | Refusal::WrongEmptyRoot)
-                && let Some(evidence) = Evidence::of_notes(last.as_ref().map_or(&note, Head::note), &note)
+                && let Some(evidence) = Evidence::of_notes(kept.head().map_or(&note, Head::note), &note)
             {
+                let origin = submitted.checkpoint().origin();
                 tracing::warn!(origin, evidence = %evidence, "the log has equivocated");
             }
         })?;
-        if next.time().0 == 0 || next.time() > MAX_TIME {
-            return Err(Failure::NotCosigned(CosignError::BadTime));
-        }
-        self.store.commit(&next).await?;
-        let lines = self.cosignatures(&next)?;
+        time?;
+        let lines = self.cosign(&next)?;
+        let answer = format_signature_lines(&lines);
+        self.store.commit(origin, &Kept::Head(next.with_cosignatures(lines))).await?;
         self.metrics.cosigned();
-        tracing::debug!(origin, size = next.checkpoint().tree_size(), "cosigned");
-        Ok(format_signature_lines(&lines))
+        let checkpoint = submitted.checkpoint();
+        tracing::debug!(origin = checkpoint.origin(), size = checkpoint.tree_size(), "cosigned");
+        Ok(answer)
     }
 
-    /// The last cosigned checkpoint of a log, with the log's verified lines and the cosignatures that were returned:
-    /// Ed25519 signs the same bytes the same way again.
+    /// The last cosigned checkpoint of a log, with the log's verified lines and the cosignatures that were returned.
     ///
     /// # Errors
     /// [`Failure`].
     pub fn latest(&self, origin: OriginHash) -> Result<Option<String>, Failure> {
-        let Some(head) = self.store.load(origin)? else {
-            return Ok(None);
+        let head = match self.store.load(origin)? {
+            Kept::Nothing => return Ok(None),
+            Kept::Suspended(_) => return Err(Failure::RolledBack),
+            Kept::Head(head) => head,
         };
-        Ok(Some(head.cosigned(self.cosignatures(&head)?)?.to_string()))
+        let lines = match head.cosignatures() {
+            [] => self.cosign(&head)?,
+            lines => lines.to_vec(),
+        };
+        Ok(Some(head.cosigned(lines)?.to_string()))
     }
 
-    fn cosignatures(&self, head: &Head) -> Result<Vec<SignatureLine>, CosignError> {
-        self.cosigners.iter().map(|cosigner| cosigner.cosign(head.checkpoint(), head.time())).collect()
+    fn vkeys(&self) -> Vec<&Vkey> {
+        self.cosigners.iter().map(Cosigner::vkey).collect()
+    }
+
+    /// The lines of all keys that can sign for this origin.
+    fn cosign(&self, head: &Head) -> Result<Vec<SignatureLine>, CosignError> {
+        let (mut lines, mut too_long) = (Vec::new(), None);
+        for cosigner in &self.cosigners {
+            match cosigner.cosign(head.checkpoint(), head.time()) {
+                Ok(line) => lines.push(line),
+                Err(error @ CosignError::OriginTooLong) => too_long = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        match too_long {
+            Some(error) if lines.is_empty() => Err(error),
+            _ => Ok(lines),
+        }
+    }
+
+    async fn suspend(&self, origin: OriginHash, suspended: Suspended) -> Failure {
+        let size = |head: &Option<Head>| head.as_ref().map_or(0, |head| head.checkpoint().tree_size());
+        tracing::error!(
+            origin = suspended.proof.as_ref().map(|proof| proof.checkpoint().origin()),
+            state = size(&suspended.head),
+            signed = size(&suspended.proof),
+            "a cosignature of this witness is beyond its state, which must be a copy from before: nothing more is \
+             signed for this log until `keyglass-witness confirm`"
+        );
+        match self.store.commit(origin, &Kept::Suspended(suspended)).await {
+            Ok(()) => {
+                self.metrics.suspended();
+                Failure::RolledBack
+            }
+            Err(error) => error.into(),
+        }
     }
 }
 
@@ -126,8 +192,18 @@ impl<S: HeadStore, C: Clock> Responder for Witness<S, C> {
         }
     }
 
-    fn is_ready(&self) -> bool {
-        self.store.is_healthy()
+    fn unready(&self) -> Option<&'static str> {
+        if !self.store.is_healthy() {
+            return Some("the last head could not be stored");
+        }
+        match self.clock_guard.read(&self.clock) {
+            Err(ClockJumped { .. }) => Some("the clock has jumped ahead"),
+            Ok(now) if now.0 == 0 || now > MAX_TIME => Some("the clock is not set"),
+            Ok(now) if now.0.saturating_add(TOLERANCE.as_secs()) < self.store.newest_at_start().0 => {
+                Some("the clock is far behind the newest cosignature")
+            }
+            Ok(_) => None,
+        }
     }
 }
 
@@ -137,8 +213,18 @@ impl From<Failure> for Answer {
             Failure::Refused(Refusal::Conflict { latest }) => Self::Size(latest),
             Failure::Refused(refusal) => Self::Problem(refusal.into()),
             Failure::TooManyRequests => Self::Problem(Problem::TOO_MANY_REQUESTS),
-            Failure::NotCosigned(_) => Self::Problem(Problem::NO_TIME),
-            // What exactly is wrong with the disk is for the operator, not for the network.
+            Failure::RolledBack => Self::Problem(Problem::STATE_ROLLED_BACK),
+            Failure::ClockJumped(error) => {
+                tracing::error!(%error, "nothing is signed");
+                Self::Problem(Problem::CLOCK_JUMPED)
+            }
+            Failure::NotCosigned(CosignError::BadTime) => Self::Problem(Problem::NO_TIME),
+            Failure::NotCosigned(CosignError::OriginTooLong) => Self::Problem(Problem::ORIGIN_TOO_LONG),
+            // What exactly is wrong is for the operator, not for the network.
+            Failure::NotCosigned(error @ CosignError::Failed(_)) => {
+                tracing::error!(%error, "a request failed");
+                Self::Problem(Problem::STORE_FAILED)
+            }
             Failure::Store(error) => {
                 tracing::error!(%error, "a request failed");
                 Self::Problem(Problem::STORE_FAILED)

@@ -1,15 +1,26 @@
 //! Where heads are kept: one per log, durable before [`HeadStore::commit`] returns.
 
 mod committer;
+mod confirmation;
 mod counter;
 mod database;
+mod identity;
 
 use std::{path::PathBuf, sync::Arc};
 
+use keyglass_tlog::time::UnixSeconds;
 use thiserror::Error;
 
-pub use self::{committer::DurableStore, counter::COUNTER_FILE, database::create};
-use crate::head::{Head, HeadError, OriginHash};
+pub use self::{
+    committer::DurableStore,
+    confirmation::{ConfirmError, Confirmation, Report, Verdict, confirm},
+    counter::COUNTER_FILE,
+    database::{bind, create},
+};
+use crate::{
+    head::OriginHash,
+    kept::{Kept, KeptError},
+};
 
 /// The state's file within the data directory.
 pub const STATE_FILE: &str = "witness.redb";
@@ -27,15 +38,22 @@ pub enum StoreError {
     #[error("{}: not the state of a witness", .0.display())]
     Foreign(PathBuf),
     /// The state of another key: the files of a data directory were mixed up.
-    #[error("{}: the state of the witness {found}, but the key is that of {expected}", .path.display())]
+    #[error("{}: the state of the witness {found}, but the keys here are {expected}", .path.display())]
     OtherWitness {
         /// The file.
         path: PathBuf,
-        /// The vkey in the state.
+        /// The vkeys in the state.
         found: String,
-        /// The vkey of the key.
+        /// The vkeys of the keys.
         expected: String,
     },
+    /// Not the files that were written last: copies of them.
+    #[error(
+        "{}: not the file that this witness wrote last, but a copy, such as a backup; it may have signed more since. \
+         `keyglass-witness confirm` says what to do",
+        .0.display()
+    )]
+    Copied(PathBuf),
     /// A version of the state that this program does not know.
     #[error("{}: version {found} of the state, which this program does not know", .path.display())]
     UnknownVersion {
@@ -52,7 +70,7 @@ pub enum StoreError {
         /// Which log's.
         origin: OriginHash,
         /// What is wrong with it.
-        source: HeadError,
+        source: KeptError,
     },
     /// The database is damaged.
     #[error("{}: damaged: {source}", .path.display())]
@@ -67,7 +85,8 @@ pub enum StoreError {
     DamagedCount(PathBuf),
     /// Commits that were counted are not in the state: it is an older copy, or the last commit was undone.
     #[error(
-        "{}: the state after {found} commits, but there were {counted}; a witness that went back would sign twice",
+        "{}: the state after {found} commits, but there were {counted}; a witness that went back would sign twice. \
+         `keyglass-witness confirm` says what to do",
         .path.display()
     )]
     RolledBack {
@@ -95,23 +114,29 @@ fn hex(origin: &OriginHash) -> String {
     origin.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Keeps the last head of each log.
+/// Keeps what a witness knows of each log.
 pub trait HeadStore: Send + Sync + 'static {
-    /// The head that was committed last for a log; `None` if there never was one.
+    /// What was committed last for a log.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn load(&self, origin: OriginHash) -> Result<Option<Head>, StoreError>;
+    fn load(&self, origin: OriginHash) -> Result<Kept, StoreError>;
 
-    /// Replaces the head of its log. When this returns `Ok`, the head survives the loss of power.
+    /// Replaces what is kept for a log. When this returns `Ok`, it survives the loss of power.
     ///
-    /// After an error it is unknown whether the head was stored: only [`HeadStore::load`] can say. The caller must be the
-    /// only one to commit heads of this log until this returns.
+    /// After an error it is unknown whether it was stored: only [`HeadStore::load`] can say. The caller must be the only
+    /// one to commit for this log until this returns.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn commit(&self, head: &Head) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn commit(&self, origin: OriginHash, kept: &Kept) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Whether the last commit, if any, succeeded.
     fn is_healthy(&self) -> bool;
+
+    /// The latest time of any cosignature that the state had when it was opened.
+    fn newest_at_start(&self) -> UnixSeconds;
 }
+
+#[cfg(test)]
+mod tests;

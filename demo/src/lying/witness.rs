@@ -69,8 +69,8 @@ impl Responder for ColludingWitness {
         latest.map_or(Answer::Problem(Problem::NO_SUCH_PATH), Answer::Checkpoint)
     }
 
-    fn is_ready(&self) -> bool {
-        true
+    fn unready(&self) -> Option<&'static str> {
+        None
     }
 }
 

@@ -81,6 +81,19 @@ impl Problem {
     /// The head could not be read or stored.
     pub const STORE_FAILED: Self =
         Self::new(503, "store-failed", "the witness cannot keep its state at the moment").retry_after(5);
+    /// The state for this log is older than what was signed for it.
+    pub const STATE_ROLLED_BACK: Self = Self::new(
+        503,
+        "state-rolled-back",
+        "the witness may have signed more for this log than its state says, and waits for its operator",
+    )
+    .retry_after(3600);
+    /// The clock cannot be right.
+    pub const CLOCK_JUMPED: Self =
+        Self::new(503, "clock-jumped", "the witness's clock has jumped ahead").retry_after(60);
+    /// The witness signs with ML-DSA-44 only, which has no cosignatures for such an origin.
+    pub const ORIGIN_TOO_LONG: Self =
+        Self::new(422, "origin-too-long", "the origin is longer than the cosignatures of this witness allow");
     /// The witness does not know the time.
     pub const NO_TIME: Self = Self::new(503, "no-time", "the witness's clock is not set").retry_after(60);
 }

@@ -2,7 +2,7 @@
 //! expensive step, which is waiting for the disk.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -10,11 +10,14 @@ use std::{
     thread::JoinHandle,
 };
 
-use keyglass_tlog::note::Vkey;
+use keyglass_tlog::{note::Vkey, time::UnixSeconds};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{HeadStore, StoreError, database::State};
-use crate::head::{Head, OriginHash};
+use super::{
+    HeadStore, StoreError,
+    database::{State, Summary},
+};
+use crate::{head::OriginHash, kept::Kept};
 
 /// The most heads in one transaction, and the most that wait for one.
 const MAX_BATCH: usize = 1024;
@@ -22,69 +25,69 @@ const MAX_BATCH: usize = 1024;
 /// The state file, open. A std lock suffices: it is held for single reads and commits, never across an await.
 type Shared = RwLock<Option<State>>;
 
+/// Opens the state: at the start, and anew after a write has failed.
+pub(super) type Open = Box<dyn Fn() -> Result<State, StoreError> + Send>;
+
 struct Job {
     origin: OriginHash,
-    head: Vec<u8>,
+    kept: Vec<u8>,
     done: oneshot::Sender<Result<(), StoreError>>,
 }
 
 /// Heads in a redb file.
 pub struct DurableStore {
-    data: PathBuf,
-    vkey: Vkey,
     state: Arc<Shared>,
     healthy: Arc<AtomicBool>,
+    summary: Summary,
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl DurableStore {
-    /// Opens the state in a data directory, which must be that of the witness with this key.
+    /// Opens the state in a data directory, which must be that of the witness with exactly these keys.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn open(data: &Path, vkey: &Vkey) -> Result<Self, StoreError> {
-        let state = Arc::new(RwLock::new(Some(State::open(data, vkey)?)));
+    pub fn open(data: &Path, vkeys: &[&Vkey]) -> Result<Self, StoreError> {
+        let data = data.to_owned();
+        let vkeys: Vec<Vkey> = vkeys.iter().map(|vkey| (*vkey).clone()).collect();
+        let open = move || State::open(&data, &vkeys);
+        let state = open()?;
+        // From here on the files are told apart from copies that were made of them until now.
+        state.renew_counter()?;
+        Self::start(state, Box::new(open))
+    }
+
+    pub(super) fn start(state: State, open: Open) -> Result<Self, StoreError> {
+        let summary = state.summary();
+        let path = state.path().to_owned();
+        let state = Arc::new(RwLock::new(Some(state)));
         let healthy = Arc::new(AtomicBool::new(true));
         let (jobs, queue) = mpsc::channel(MAX_BATCH);
-        let writer = Writer {
-            data: data.to_owned(),
-            vkey: vkey.clone(),
-            state: Arc::clone(&state),
-            healthy: Arc::clone(&healthy),
-        };
+        let writer = Writer { open, state: Arc::clone(&state), healthy: Arc::clone(&healthy) };
         let thread =
             std::thread::Builder::new().name("committer".to_owned()).spawn(move || writer.run(queue));
-        let thread = thread.map_err(|error| StoreError::Failed {
-            path: data.to_owned(),
-            source: Arc::new(redb::Error::Io(error)),
-        })?;
-        let (data, vkey) = (data.to_owned(), vkey.clone());
-        Ok(Self { data, vkey, state, healthy, jobs: Some(jobs), thread: Some(thread) })
+        let thread =
+            thread.map_err(|error| StoreError::Failed { path, source: Arc::new(redb::Error::Io(error)) })?;
+        Ok(Self { state, healthy, summary, jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// The directory that it keeps heads in.
+    /// What the state said when it was opened.
     #[must_use]
-    pub fn directory(&self) -> &Path {
-        &self.data
-    }
-
-    /// The verifier key of the witness that it keeps heads for.
-    #[must_use]
-    pub fn vkey(&self) -> &Vkey {
-        &self.vkey
+    pub fn summary(&self) -> Summary {
+        self.summary
     }
 }
 
 impl HeadStore for DurableStore {
-    fn load(&self, origin: OriginHash) -> Result<Option<Head>, StoreError> {
+    fn load(&self, origin: OriginHash) -> Result<Kept, StoreError> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         state.as_ref().ok_or(StoreError::Closed)?.load(origin)
     }
 
-    async fn commit(&self, head: &Head) -> Result<(), StoreError> {
+    async fn commit(&self, origin: OriginHash, kept: &Kept) -> Result<(), StoreError> {
         let (done, committed) = oneshot::channel();
-        let job = Job { origin: head.origin_hash(), head: head.encode(), done };
+        let job = Job { origin, kept: kept.encode(), done };
         let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
         jobs.send(job).await.map_err(|_| StoreError::Closed)?;
         committed.await.map_err(|_| StoreError::Closed)?
@@ -92,6 +95,10 @@ impl HeadStore for DurableStore {
 
     fn is_healthy(&self) -> bool {
         self.healthy.load(Ordering::Relaxed)
+    }
+
+    fn newest_at_start(&self) -> UnixSeconds {
+        self.summary.newest
     }
 }
 
@@ -106,8 +113,7 @@ impl Drop for DurableStore {
 }
 
 struct Writer {
-    data: PathBuf,
-    vkey: Vkey,
+    open: Open,
     state: Arc<Shared>,
     healthy: Arc<AtomicBool>,
 }
@@ -133,14 +139,18 @@ impl Writer {
                 let _ = job.done.send(result.clone());
             }
         }
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = None;
+        let state = self.state.write().unwrap_or_else(PoisonError::into_inner).take();
+        // What is put back over the files from now on is told apart from them. If this fails, that is all that is lost.
+        if let Some(Err(error)) = state.map(|state| state.renew_counter()) {
+            tracing::warn!(%error, "the end was not noted down");
+        }
     }
 
     fn commit(&self, batch: &[Job]) -> Result<(), StoreError> {
         self.reopen_if_closed()?;
         let result = {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-            let heads = batch.iter().map(|job| (job.origin, job.head.as_slice()));
+            let heads = batch.iter().map(|job| (job.origin, job.kept.as_slice()));
             state.as_ref().ok_or(StoreError::Closed)?.commit(heads)
         };
         if result.is_err() {
@@ -156,7 +166,7 @@ impl Writer {
     fn reopen_if_closed(&self) -> Result<(), StoreError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if state.is_none() {
-            *state = Some(State::open(&self.data, &self.vkey)?);
+            *state = Some((self.open)()?);
         }
         Ok(())
     }

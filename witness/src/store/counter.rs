@@ -5,8 +5,8 @@
 //! commit and before anything is signed, but not waited for: what a loss of power takes from it only lowers the bound.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, Read as _},
+    fs::{self, File, Metadata, OpenOptions},
+    io::{self, ErrorKind, Read as _},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
@@ -15,6 +15,8 @@ use keyglass_crypto::hash::sha256;
 
 /// The counter's file within the data directory.
 pub const COUNTER_FILE: &str = "witness.count";
+/// The file that is about to become the counter's.
+const NEXT_FILE: &str = "witness.count.new";
 
 /// Twenty digits, a space, sixteen hexadecimal digits of checksum, a newline.
 const LEN: usize = 38;
@@ -41,12 +43,39 @@ pub(super) struct Counter {
 
 impl Counter {
     /// Makes the file of a new witness, durably.
-    pub(super) fn create(data: &Path) -> io::Result<()> {
+    pub(super) fn create(data: &Path) -> io::Result<Self> {
         let path = data.join(COUNTER_FILE);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         let counter = Self { file, path };
         counter.write(0)?;
-        counter.file.sync_all()
+        counter.file.sync_all()?;
+        Ok(counter)
+    }
+
+    /// Makes a file that can take the place of the present one, durably, over what a crash may have left of such a file.
+    pub(super) fn beside(data: &Path, count: u64) -> io::Result<Self> {
+        let path = data.join(NEXT_FILE);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let counter = Self { file, path };
+        counter.write(count)?;
+        counter.file.sync_all()?;
+        Ok(counter)
+    }
+
+    /// Puts what [`beside`](Self::beside) made into the place of the present file.
+    pub(super) fn take_over(&mut self, data: &Path) -> io::Result<()> {
+        let path = data.join(COUNTER_FILE);
+        fs::rename(&self.path, &path)?;
+        self.path = path;
+        File::open(data)?.sync_all()
+    }
+
+    pub(super) fn metadata(&self) -> io::Result<Metadata> {
+        self.file.metadata()
     }
 
     /// Opens the file and reads it.

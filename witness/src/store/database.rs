@@ -1,197 +1,330 @@
 //! The redb file: its tables, its versions, and what is checked when it is opened.
 
 use std::{
-    io::ErrorKind,
+    io::{self, ErrorKind},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use keyglass_tlog::note::Vkey;
+use keyglass_tlog::{note::Vkey, time::UnixSeconds};
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError,
-    TableDefinition, TableError, backends::FileBackend,
+    TableDefinition, TableError, WriteTransaction, backends::FileBackend,
 };
 
 use super::{
     STATE_FILE, StoreError,
     counter::{COUNTER_FILE, Counter, CounterError},
+    identity::Files,
 };
-use crate::head::{Head, OriginHash};
+use crate::{
+    head::OriginHash,
+    kept::{Kept, Suspended},
+};
 
 /// Strings about the file as a whole.
-const META: TableDefinition<&str, &str> = TableDefinition::new("keyglass-witness");
+pub(super) const META: TableDefinition<&str, &str> = TableDefinition::new("keyglass-witness");
 /// The version of the tables.
 const META_VERSION: &str = "version";
-/// The verifier key of the witness whose state this is.
-const META_VKEY: &str = "vkey";
+/// The verifier keys of the witness whose state this is, one a line.
+const META_VKEYS: &str = "vkey";
 /// How often heads were committed.
-const META_COMMITS: &str = "commits";
+pub(super) const META_COMMITS: &str = "commits";
+/// The files that this state is in; not there in a state of a program from before.
+pub(super) const META_FILES: &str = "files";
+/// There if the state was put back from a copy, and so says nothing of logs that it does not have.
+pub(super) const META_RESTORED: &str = "restored";
 /// The version that this program writes.
 const VERSION: u64 = 1;
 
-/// The last head of each log, by the hash of its origin.
-const HEADS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("heads");
+/// What is kept for each log, by the hash of its origin.
+pub(super) const HEADS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("heads");
 
-/// Memory for pages; the heads of ten thousand logs fit.
+/// Memory for pages; the heads of some thousands of logs fit.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
+
+/// What a state said when it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// The logs of which something is kept.
+    pub logs: usize,
+    /// Those of them that are suspended.
+    pub suspended: usize,
+    /// Whether logs of which nothing is kept are suspended too, since the state was put back from a copy.
+    pub restored: bool,
+    /// The latest time of any cosignature.
+    pub newest: UnixSeconds,
+}
 
 /// The open file. Errors name it.
 pub(super) struct State {
+    data: PathBuf,
     path: PathBuf,
     database: Database,
     /// The commits so far, in the database and in the file that guards it.
     commits: Mutex<(Counter, u64)>,
+    summary: Summary,
 }
 
-/// Makes the empty state of a new witness, durably.
+/// What the file says about itself.
+pub(super) struct Meta {
+    pub(super) vkeys: String,
+    pub(super) commits: u64,
+    pub(super) files: Option<Files>,
+    pub(super) restored: bool,
+}
+
+fn one_a_line(vkeys: &[Vkey]) -> String {
+    vkeys.iter().map(Vkey::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn io_failed(path: &Path) -> impl Fn(io::Error) -> StoreError + '_ {
+    |error| StoreError::Failed { path: path.to_owned(), source: Arc::new(redb::Error::Io(error)) }
+}
+
+/// Makes the empty state of a new witness with these keys, durably.
 ///
 /// # Errors
 /// [`StoreError`]; a file that is there already is not touched.
-pub fn create(data: &Path, vkey: &Vkey) -> Result<(), StoreError> {
+pub fn create(data: &Path, vkeys: &[&Vkey]) -> Result<(), StoreError> {
     let path = data.join(STATE_FILE);
-    let failed = |source: redb::Error| StoreError::Failed { path: path.clone(), source: Arc::new(source) };
     let file = std::fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
-    let file = file.map_err(|error| failed(redb::Error::Io(error)))?;
+    let file = file.map_err(io_failed(&path))?;
+    let counter = Counter::create(data).map_err(io_failed(&path))?;
+    let files =
+        counter.metadata().and_then(|counter| Files::now(data, &counter)).map_err(io_failed(&path))?;
+    let vkeys: Vec<Vkey> = vkeys.iter().map(|vkey| (*vkey).clone()).collect();
     let write = || -> Result<(), redb::Error> {
         let database = Builder::new().create_with_backend(FileBackend::new(file)?)?;
-        let mut transaction = database.begin_write()?;
-        transaction.set_two_phase_commit(true);
-        {
-            let mut meta = transaction.open_table(META)?;
-            meta.insert(META_VERSION, VERSION.to_string().as_str())?;
-            meta.insert(META_VKEY, vkey.to_string().as_str())?;
-            meta.insert(META_COMMITS, "0")?;
-            transaction.open_table(HEADS)?;
-        }
-        Ok(transaction.commit()?)
+        initialise(&database, &vkeys, Some(&files))
     };
-    write().map_err(failed)?;
-    Counter::create(data).map_err(|error| failed(redb::Error::Io(error)))?;
+    write().map_err(|source| StoreError::Failed { path: path.clone(), source: Arc::new(source) })?;
     let directory = std::fs::File::open(data).and_then(|directory| directory.sync_all());
-    directory.map_err(|error| failed(redb::Error::Io(error)))
+    directory.map_err(io_failed(&path))
 }
 
-fn open_counter(data: &Path) -> Result<(Counter, u64), StoreError> {
+/// Writes the tables of an empty state.
+pub(super) fn initialise(
+    database: &Database,
+    vkeys: &[Vkey],
+    files: Option<&Files>,
+) -> Result<(), redb::Error> {
+    let transaction = begin(database)?;
+    {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert(META_VERSION, VERSION.to_string().as_str())?;
+        meta.insert(META_VKEYS, one_a_line(vkeys).as_str())?;
+        meta.insert(META_COMMITS, "0")?;
+        if let Some(files) = files {
+            meta.insert(META_FILES, files.to_text().as_str())?;
+        }
+        transaction.open_table(HEADS)?;
+    }
+    Ok(transaction.commit()?)
+}
+
+/// Notes down that the state is that of a witness with all of these keys, one of which it knows.
+///
+/// # Errors
+/// [`StoreError`]; [`StoreError::OtherWitness`] if the state is of keys that are not among these.
+pub fn bind(data: &Path, vkeys: &[&Vkey]) -> Result<(), StoreError> {
+    let vkeys: Vec<Vkey> = vkeys.iter().map(|vkey| (*vkey).clone()).collect();
+    let path = data.join(STATE_FILE);
+    let database = open_database(&path)?;
+    let (meta, expected) = (read_meta(&database, &path)?, one_a_line(&vkeys));
+    if !meta.vkeys.split('\n').all(|known| expected.split('\n').any(|vkey| vkey == known)) {
+        return Err(StoreError::OtherWitness { path, found: meta.vkeys, expected });
+    }
+    let write = || -> Result<(), redb::Error> {
+        let transaction = begin(&database)?;
+        transaction.open_table(META)?.insert(META_VKEYS, expected.as_str())?;
+        Ok(transaction.commit()?)
+    };
+    write().map_err(|source| StoreError::Failed { path: path.clone(), source: Arc::new(source) })
+}
+
+/// A transaction that survives the loss of power.
+pub(super) fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    // In one phase, redb would take a damaged last commit for an unfinished one, and undo it.
+    transaction.set_two_phase_commit(true);
+    Ok(transaction)
+}
+
+pub(super) fn open_counter(data: &Path) -> Result<(Counter, u64), StoreError> {
     let path = data.join(COUNTER_FILE);
     Counter::open(data).map_err(|error| match error {
         CounterError::Damaged => StoreError::DamagedCount(path),
         CounterError::Io(error) if error.kind() == ErrorKind::NotFound => StoreError::Missing(path),
-        CounterError::Io(error) => StoreError::Failed { path, source: Arc::new(redb::Error::Io(error)) },
+        CounterError::Io(error) => io_failed(&path)(error),
     })
 }
 
+/// Opens a database that must be there.
+pub(super) fn open_database(path: &Path) -> Result<Database, StoreError> {
+    // redb would take an empty file for a new database, and so for a witness that has cosigned nothing.
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() > 0 => {}
+        Ok(_) => return Err(StoreError::Foreign(path.to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(StoreError::Missing(path.to_owned()));
+        }
+        Err(error) => return Err(io_failed(path)(error)),
+    }
+    builder().open(path).map_err(|error| open_error(path, error))
+}
+
+/// How every database is opened: wholly checked.
+pub(super) fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder
+}
+
+pub(super) fn open_error(path: &Path, error: DatabaseError) -> StoreError {
+    let path = path.to_owned();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path),
+        // What the file is not, redb reports as invalid data.
+        DatabaseError::Storage(StorageError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
+            StoreError::Foreign(path)
+        }
+        error @ DatabaseError::Storage(StorageError::Io(_)) => {
+            StoreError::Failed { path, source: Arc::new(error.into()) }
+        }
+        error => StoreError::Damaged { path, source: Arc::new(error.into()) },
+    }
+}
+
+/// Reads what the file says about itself.
+pub(super) fn read_meta(database: &Database, path: &Path) -> Result<Meta, StoreError> {
+    let foreign = || StoreError::Foreign(path.to_owned());
+    let read = || -> Result<_, redb::Error> {
+        let transaction = database.begin_read()?;
+        let meta = match transaction.open_table(META) {
+            Ok(meta) => meta,
+            Err(TableError::TableDoesNotExist(_) | TableError::TableTypeMismatch { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let string = |key| Ok::<_, redb::Error>(meta.get(key)?.map(|value| value.value().to_owned()));
+        let parts = (string(META_VERSION)?, string(META_VKEYS)?, string(META_COMMITS)?);
+        Ok(Some((parts, string(META_FILES)?, string(META_RESTORED)?)))
+    };
+    let read =
+        read().map_err(|source| StoreError::Damaged { path: path.to_owned(), source: Arc::new(source) });
+    let ((version, vkeys, commits), files, restored) = read?.ok_or_else(foreign)?;
+    let version = version.and_then(|version| version.parse().ok()).ok_or_else(foreign)?;
+    if version != VERSION {
+        return Err(StoreError::UnknownVersion { path: path.to_owned(), found: version });
+    }
+    let files = files.map(|files| Files::parse(&files).ok_or_else(foreign)).transpose()?;
+    Ok(Meta {
+        vkeys: vkeys.ok_or_else(foreign)?,
+        commits: commits.and_then(|commits| commits.parse().ok()).ok_or_else(foreign)?,
+        files,
+        restored: restored.is_some(),
+    })
+}
+
+/// Refuses the state of other keys.
+pub(super) fn check_owner(meta: &Meta, path: &Path, vkeys: &[Vkey]) -> Result<(), StoreError> {
+    let expected = one_a_line(vkeys);
+    if meta.vkeys == expected {
+        return Ok(());
+    }
+    Err(StoreError::OtherWitness { path: path.to_owned(), found: meta.vkeys.clone(), expected })
+}
+
+/// Everything that is kept, by origin, to see that all of it is sound.
+pub(super) fn read_all(database: &Database, path: &Path) -> Result<Vec<(OriginHash, Kept)>, StoreError> {
+    let damaged =
+        |source: redb::Error| StoreError::Damaged { path: path.to_owned(), source: Arc::new(source) };
+    let transaction = database.begin_read().map_err(|source| damaged(source.into()))?;
+    let heads = transaction.open_table(HEADS).map_err(|source| damaged(source.into()))?;
+    let mut all = Vec::new();
+    for entry in heads.iter().map_err(|source| damaged(source.into()))? {
+        let (origin, stored) = entry.map_err(|source| damaged(source.into()))?;
+        let origin = OriginHash(*origin.value());
+        all.push((origin, decode(path, origin, stored.value())?));
+    }
+    Ok(all)
+}
+
+fn decode(path: &Path, origin: OriginHash, stored: &[u8]) -> Result<Kept, StoreError> {
+    let damaged = |source| StoreError::DamagedHead { path: path.to_owned(), origin, source };
+    Kept::decode(origin, stored).map_err(damaged)
+}
+
 impl State {
-    /// Opens the state of the witness with this key, and reads all of it to see that it is sound.
-    pub(super) fn open(data: &Path, vkey: &Vkey) -> Result<Self, StoreError> {
+    /// Opens the state of the witness with these keys, and reads all of it to see that it is sound.
+    pub(super) fn open(data: &Path, vkeys: &[Vkey]) -> Result<Self, StoreError> {
         let path = data.join(STATE_FILE);
-        // redb would take an empty file for a new database, and so for a witness that has cosigned nothing.
-        let found = match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() && metadata.len() > 0 => Ok(()),
-            Ok(_) => Err(StoreError::Foreign(path.clone())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(StoreError::Missing(path.clone())),
-            Err(error) => {
-                Err(StoreError::Failed { path: path.clone(), source: Arc::new(redb::Error::Io(error)) })
-            }
-        };
-        found?;
-        let opened = Builder::new().set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true).open(&path);
-        let database = match opened {
-            Ok(database) => database,
-            Err(DatabaseError::DatabaseAlreadyOpen) => return Err(StoreError::InUse(path)),
-            // What the file is not, redb reports as invalid data.
-            Err(DatabaseError::Storage(StorageError::Io(error)))
-                if error.kind() == ErrorKind::InvalidData =>
-            {
-                return Err(StoreError::Foreign(path));
-            }
-            Err(error @ DatabaseError::Storage(StorageError::Io(_))) => {
-                return Err(StoreError::Failed { path, source: Arc::new(error.into()) });
-            }
-            Err(error) => return Err(StoreError::Damaged { path, source: Arc::new(error.into()) }),
-        };
+        let database = open_database(&path)?;
+        Self::of(database, data, vkeys)
+    }
+
+    /// The state in a database that is open.
+    pub(super) fn of(database: Database, data: &Path, vkeys: &[Vkey]) -> Result<Self, StoreError> {
+        let path = data.join(STATE_FILE);
+        let meta = read_meta(&database, &path)?;
+        check_owner(&meta, &path, vkeys)?;
         let (counter, counted) = open_counter(data)?;
-        let state = Self { path, database, commits: Mutex::new((counter, counted)) };
-        let found = state.check_meta(vkey)?;
-        state.check_heads()?;
-        state.check_count(found, counted)?;
-        Ok(state)
+        if let Some(files) = &meta.files
+            && !files.are_in(data).map_err(io_failed(&path))?
+        {
+            return Err(StoreError::Copied(path));
+        }
+        let mut summary = Summary { restored: meta.restored, ..Summary::default() };
+        for (_, kept) in read_all(&database, &path)? {
+            summary.logs = summary.logs.saturating_add(1);
+            if matches!(kept, Kept::Suspended(_)) {
+                summary.suspended = summary.suspended.saturating_add(1);
+            }
+            summary.newest = kept.head().map_or(summary.newest, |head| head.time().max(summary.newest));
+        }
+        // A crash may leave the state with more commits than were counted, but not with fewer.
+        if meta.commits < counted {
+            return Err(StoreError::RolledBack { path, found: meta.commits, counted });
+        }
+        counter.write(meta.commits).map_err(io_failed(counter.path()))?;
+        let commits = Mutex::new((counter, meta.commits));
+        Ok(Self { data: data.to_owned(), path, database, commits, summary })
     }
 
-    /// Checks what the file says about itself; the number of commits in it.
-    fn check_meta(&self, vkey: &Vkey) -> Result<u64, StoreError> {
-        let foreign = || StoreError::Foreign(self.path.clone());
-        let read = || -> Result<_, redb::Error> {
-            let transaction = self.database.begin_read()?;
-            let meta = match transaction.open_table(META) {
-                Ok(meta) => meta,
-                Err(TableError::TableDoesNotExist(_) | TableError::TableTypeMismatch { .. }) => {
-                    return Ok(None);
-                }
-                Err(error) => return Err(error.into()),
-            };
-            let string = |key| Ok::<_, redb::Error>(meta.get(key)?.map(|value| value.value().to_owned()));
-            Ok(Some((string(META_VERSION)?, string(META_VKEY)?, string(META_COMMITS)?)))
-        };
-        let (version, found, commits) = read().map_err(|source| self.damaged(source))?.ok_or_else(foreign)?;
-        let version = version.and_then(|version| version.parse().ok()).ok_or_else(foreign)?;
-        if version != VERSION {
-            return Err(StoreError::UnknownVersion { path: self.path.clone(), found: version });
-        }
-        let (found, expected) = (found.ok_or_else(foreign)?, vkey.to_string());
-        if found != expected {
-            return Err(StoreError::OtherWitness { path: self.path.clone(), found, expected });
-        }
-        commits.and_then(|commits| commits.parse().ok()).ok_or_else(foreign)
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Refuses a state that has fewer commits than were counted; a crash may leave it with more.
-    fn check_count(&self, found: u64, counted: u64) -> Result<(), StoreError> {
-        if found < counted {
-            return Err(StoreError::RolledBack { path: self.path.clone(), found, counted });
-        }
-        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
-        commits.1 = found;
-        commits.0.write(found).map_err(|error| {
-            let source = Arc::new(redb::Error::Io(error));
-            StoreError::Failed { path: commits.0.path().to_owned(), source }
-        })
+    pub(super) fn summary(&self) -> Summary {
+        self.summary
     }
 
-    fn check_heads(&self) -> Result<(), StoreError> {
-        let transaction = self.database.begin_read().map_err(|source| self.damaged(source.into()))?;
-        let heads = transaction.open_table(HEADS).map_err(|source| self.damaged(source.into()))?;
-        for entry in heads.iter().map_err(|source| self.damaged(source.into()))? {
-            let (origin, stored) = entry.map_err(|source| self.damaged(source.into()))?;
-            self.decode(OriginHash(*origin.value()), stored.value())?;
-        }
-        Ok(())
-    }
-
-    /// The last head of a log.
-    pub(super) fn load(&self, origin: OriginHash) -> Result<Option<Head>, StoreError> {
+    /// What is kept for a log.
+    pub(super) fn load(&self, origin: OriginHash) -> Result<Kept, StoreError> {
         let read = || -> Result<_, redb::Error> {
             Ok(self.database.begin_read()?.open_table(HEADS)?.get(&origin.0)?)
         };
-        let stored = read().map_err(|source| self.failed(source))?;
-        stored.map(|stored| self.decode(origin, stored.value())).transpose()
+        match read().map_err(|source| self.failed(source))? {
+            Some(stored) => decode(&self.path, origin, stored.value()),
+            None if self.summary.restored => Ok(Kept::Suspended(Suspended::default())),
+            None => Ok(Kept::Nothing),
+        }
     }
 
-    /// Stores heads, all or none of them, durably.
-    pub(super) fn commit<'h>(
+    /// Stores what is to be kept for some logs, all or none of it, durably.
+    pub(super) fn commit<'k>(
         &self,
-        heads: impl IntoIterator<Item = (OriginHash, &'h [u8])>,
+        kept: impl IntoIterator<Item = (OriginHash, &'k [u8])>,
     ) -> Result<(), StoreError> {
         let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
         let next = commits.1.saturating_add(1);
         let write = || -> Result<(), redb::Error> {
-            let mut transaction = self.database.begin_write()?;
-            // In one phase, redb would take a damaged last commit for an unfinished one, and undo it.
-            transaction.set_two_phase_commit(true);
+            let transaction = begin(&self.database)?;
             {
                 let mut table = transaction.open_table(HEADS)?;
-                for (origin, head) in heads {
-                    table.insert(&origin.0, head)?;
+                for (origin, kept) in kept {
+                    table.insert(&origin.0, kept)?;
                 }
                 transaction.open_table(META)?.insert(META_COMMITS, next.to_string().as_str())?;
             }
@@ -203,16 +336,20 @@ impl State {
         Ok(())
     }
 
-    fn decode(&self, origin: OriginHash, stored: &[u8]) -> Result<Head, StoreError> {
-        Head::decode(origin, stored).map_err(|source| StoreError::DamagedHead {
-            path: self.path.clone(),
-            origin,
-            source,
-        })
-    }
-
-    fn damaged(&self, source: redb::Error) -> StoreError {
-        StoreError::Damaged { path: self.path.clone(), source: Arc::new(source) }
+    /// Puts a new file into the place of the counter's, and notes down which: see [`super::identity`].
+    pub(super) fn renew_counter(&self) -> Result<(), StoreError> {
+        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        let renew = || -> Result<Counter, redb::Error> {
+            let mut next = Counter::beside(&self.data, commits.1)?;
+            let files = Files::with_next(&self.data, &commits.0.metadata()?, &next.metadata()?)?;
+            let transaction = begin(&self.database)?;
+            transaction.open_table(META)?.insert(META_FILES, files.to_text().as_str())?;
+            transaction.commit()?;
+            next.take_over(&self.data)?;
+            Ok(next)
+        };
+        commits.0 = renew().map_err(|source| self.failed(source))?;
+        Ok(())
     }
 
     fn failed(&self, source: redb::Error) -> StoreError {

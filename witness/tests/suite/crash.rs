@@ -28,10 +28,12 @@ const CLIENTS: u64 = 8;
 type Signed = Arc<Mutex<BTreeMap<u64, Digest>>>;
 
 /// Remembers a cosignature; two roots for one size are the end.
-fn remember(signed: &Signed, key: &Vkey, checkpoint: &Checkpoint, answer: &Answer) {
+fn remember(signed: &Signed, keys: &[Vkey], checkpoint: &Checkpoint, answer: &Answer) {
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     let lines = parse_signature_lines(answer.body.as_bytes()).unwrap();
-    SignedNote::new(&checkpoint.text(), lines).unwrap().verify(&[key]).unwrap();
+    let keys: Vec<&Vkey> = keys.iter().collect();
+    let verified = SignedNote::new(&checkpoint.text(), lines).unwrap().verify(&keys).unwrap().len();
+    assert_eq!(verified, 2, "one of each key");
     let before = signed.lock().unwrap().insert(checkpoint.tree_size(), *checkpoint.root());
     assert!(
         before.is_none_or(|root| root == *checkpoint.root()),
@@ -41,7 +43,13 @@ fn remember(signed: &Signed, key: &Vkey, checkpoint: &Checkpoint, answer: &Answe
 }
 
 /// A client of one of the branches, which pushes on until the witness dies. Each answer takes a permit to be counted.
-async fn push(mut connection: Connection, log: Arc<Log>, key: Vkey, signed: Signed, answers: Arc<Semaphore>) {
+async fn push(
+    mut connection: Connection,
+    log: Arc<Log>,
+    keys: Vec<Vkey>,
+    signed: Signed,
+    answers: Arc<Semaphore>,
+) {
     let (mut old, mut step) = (0, 1);
     loop {
         let new = (old + step).min(2000);
@@ -49,7 +57,7 @@ async fn push(mut connection: Connection, log: Arc<Log>, key: Vkey, signed: Sign
         let Ok(answer) = connection.send(Method::POST, "/add-checkpoint", body).await else { return };
         match answer.status {
             StatusCode::OK => {
-                remember(&signed, &key, &log.checkpoint(new), &answer);
+                remember(&signed, &keys, &log.checkpoint(new), &answer);
                 (old, step) = (new, step % 3 + 1);
             }
             StatusCode::CONFLICT => old = parse_size(answer.body.as_bytes()).unwrap(),
@@ -63,14 +71,14 @@ async fn push(mut connection: Connection, log: Arc<Log>, key: Vkey, signed: Sign
 }
 
 /// What the witness serves is at least as large as all that it answered, and of one history with it.
-async fn check(running: &Running, branches: &[Arc<Log>], key: &Vkey, signed: &Signed) {
+async fn check(running: &Running, branches: &[Arc<Log>], home: &Home, signed: &Signed) {
     let signed = signed.lock().unwrap().clone();
     let Some((&largest, _)) = signed.last_key_value() else { return };
     let mut connection = running.connect().await;
     let path = format!("/{}", checkpoint_path(ORIGIN));
     let served = connection.send(Method::GET, &path, String::new()).await.unwrap();
     let note = SignedNote::parse(served.body.as_bytes()).unwrap();
-    note.verify(&[key, branches[0].vkey()]).unwrap();
+    note.verify(&[home.keys(), vec![branches[0].vkey()]].concat()).unwrap();
     let latest = Checkpoint::from_note(&note).unwrap();
     assert!(latest.tree_size() >= largest, "{} was answered, {} is known", largest, latest.tree_size());
     let one_history = |log: &&Arc<Log>| {
@@ -99,8 +107,8 @@ async fn nothing_that_was_answered_is_lost_by_kill_9() {
         let mut clients = tokio::task::JoinSet::new();
         for client in 0..CLIENTS {
             let log = Arc::clone(&branches[(client % 2) as usize]);
-            let (key, signed, answers) = (home.vkey.clone(), Arc::clone(&signed), Arc::clone(&answers));
-            clients.spawn(push(running.connect().await, log, key, signed, answers));
+            let (keys, signed, answers) = (home.vkeys.clone(), Arc::clone(&signed), Arc::clone(&answers));
+            clients.spawn(push(running.connect().await, log, keys, signed, answers));
         }
         // Dies after a number of answers, with other requests under way.
         answers.acquire_many(random.random_range(1..60)).await.unwrap().forget();
@@ -108,7 +116,7 @@ async fn nothing_that_was_answered_is_lost_by_kill_9() {
         // The clients see their connections die; a panic in one is a panic here.
         clients.join_all().await;
         running = home.start(&address);
-        check(&running, &branches, &home.vkey, &signed).await;
+        check(&running, &branches, &home, &signed).await;
         let largest = signed.lock().unwrap().last_key_value().map_or(0, |(size, _)| *size);
         println!("kill {kill}: {} sizes signed, up to {largest}", signed.lock().unwrap().len());
         assert!(largest < 2000, "the log of this test is too short");

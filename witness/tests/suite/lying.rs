@@ -13,7 +13,7 @@ use keyglass_tlog::{
 use keyglass_witness::{
     head::OriginHash,
     http::{Answer, Limits, Problem, Responder, router, serve},
-    key,
+    key::{self, KeyType},
 };
 
 use crate::{
@@ -40,16 +40,17 @@ impl Responder for Liar {
         shown.map_or(Answer::Problem(Problem::NEVER_COSIGNED), Answer::Checkpoint)
     }
 
-    fn is_ready(&self) -> bool {
-        true
+    fn unready(&self) -> Option<&'static str> {
+        None
     }
 }
 
 #[tokio::test]
 async fn a_key_and_the_endpoints_make_a_colluding_witness() {
     let data = tempfile::tempdir().unwrap();
-    key::save(data.path(), &key::generate("liar.example".parse().unwrap()).unwrap(), None).unwrap();
-    let cosigner = key::load(data.path(), None).unwrap();
+    let made = key::generate(KeyType::MlDsa44, "liar.example".parse().unwrap()).unwrap();
+    key::save(data.path(), &made, None).unwrap();
+    let cosigner = key::load(data.path(), None).unwrap().remove(0);
     let vkey = cosigner.vkey().clone();
     let liar = Liar { cosigner, shown: Mutex::new(None) };
     let router = router(Arc::new(liar), Arc::default(), Limits::default());

@@ -8,12 +8,18 @@
 )]
 
 mod client;
+mod clock;
 mod crash;
 mod decide;
+mod flood;
+mod full_disk;
 mod http;
+mod keys;
 mod log;
 mod lying;
 mod process;
 mod race;
+mod reload;
+mod restored;
 mod secrets;
 mod stores;

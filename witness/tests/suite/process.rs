@@ -5,7 +5,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
 };
 
@@ -27,42 +27,72 @@ pub fn program() -> Command {
     command
 }
 
-fn run(arguments: &[&str]) -> Output {
+pub fn run(arguments: &[&str]) -> Output {
     program().args(arguments).output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> &str {
+pub fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
 /// A directory with a witness and a policy for one log.
 pub struct Home {
     directory: tempfile::TempDir,
-    pub vkey: Vkey,
+    data: PathBuf,
+    pub vkeys: Vec<Vkey>,
     pub log: Log,
 }
 
 impl Home {
     pub fn new() -> Self {
+        Self::with_options(&[])
+    }
+
+    /// Made with these options of `init` beside the name.
+    pub fn with_options(options: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
-        let made = run(&["init", "--data", data.to_str().unwrap(), "--name", "witness.example/w1"]);
+        Self::made(directory, data, options)
+    }
+
+    /// With its data elsewhere.
+    pub fn in_directory(data: PathBuf) -> Self {
+        Self::made(tempfile::tempdir().unwrap(), data, &[])
+    }
+
+    fn made(directory: tempfile::TempDir, data: PathBuf, options: &[&str]) -> Self {
+        let arguments = ["init", "--data", data.to_str().unwrap(), "--name", "witness.example/w1"];
+        let made = run(&[&arguments, options].concat());
         assert!(made.status.success(), "{}", text(&made.stderr));
-        let vkey = Vkey::parse(text(&made.stdout).strip_suffix('\n').unwrap()).unwrap();
+        let vkeys = text(&made.stdout).lines().map(|line| Vkey::parse(line).unwrap()).collect();
         let log = Log::new(ORIGIN);
         fs::write(directory.path().join("policy"), log.policy_text()).unwrap();
-        Self { directory, vkey, log }
+        Self { directory, data, vkeys, log }
+    }
+
+    pub fn keys(&self) -> Vec<&Vkey> {
+        self.vkeys.iter().collect()
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Runs another command on this directory.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let data = self.data();
+        run(&[&["--data", data.to_str().unwrap()], arguments].concat())
     }
 
     pub fn data(&self) -> PathBuf {
-        self.directory.path().join("data")
+        self.data.clone()
     }
 
-    fn state(&self) -> PathBuf {
+    pub fn state(&self) -> PathBuf {
         self.data().join("witness.redb")
     }
 
-    fn policy(&self) -> PathBuf {
+    pub fn policy(&self) -> PathBuf {
         self.directory.path().join("policy")
     }
 
@@ -79,7 +109,7 @@ impl Home {
     }
 
     /// What serving ends with at once.
-    fn refused(&self) -> (i32, String) {
+    pub fn refused(&self) -> (i32, String) {
         Self::refuses(self.serve("127.0.0.1:0"))
     }
 
@@ -94,7 +124,7 @@ impl Home {
 /// A witness that runs.
 pub struct Running {
     child: Child,
-    stderr: ChildStderr,
+    stderr: BufReader<ChildStderr>,
     pub scheme: String,
     pub address: SocketAddr,
 }
@@ -104,7 +134,7 @@ impl Running {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let mut stderr = child.stderr.take().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
         if line.is_empty() {
             let mut why = String::new();
             stderr.read_to_string(&mut why).unwrap();
@@ -125,10 +155,25 @@ impl Running {
         self.child.wait().unwrap();
     }
 
-    /// Sends SIGTERM, and waits: a test that hangs here is the failure.
-    fn terminate(mut self) -> (ExitStatus, String) {
+    pub fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    /// Waits for a line of the log that has these words.
+    pub fn wait_for(&mut self, words: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert!(self.stderr.read_line(&mut line).unwrap() > 0, "it ended without {words:?}");
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    /// Sends SIGTERM, and waits: a test that hangs here is the failure.
+    pub fn terminate(mut self) -> (ExitStatus, String) {
+        self.signal("-TERM");
         let mut log = String::new();
         self.stderr.read_to_string(&mut log).unwrap();
         (self.child.wait().unwrap(), log)
@@ -142,35 +187,9 @@ impl Drop for Running {
     }
 }
 
-async fn add(connection: &mut Connection, log: &Log, old: u64, new: u64) -> Answer {
+pub async fn add(connection: &mut Connection, log: &Log, old: u64, new: u64) -> Answer {
     let body = log.request(old, new).to_string();
     connection.send(Method::POST, "/add-checkpoint", body).await.unwrap()
-}
-
-#[test]
-fn init_prints_the_vkey_alone_and_once() {
-    let home = Home::new();
-    assert_eq!(home.vkey.name().as_str(), "witness.example/w1");
-    assert_eq!(home.vkey.key().signature_type(), 0x04);
-    let data = home.data();
-    let data = data.to_str().unwrap();
-    for file in ["witness.key", "witness.redb", "witness.count"] {
-        let mode = fs::metadata(home.data().join(file)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o7777, 0o600, "{file}");
-    }
-    let again = run(&["init", "--data", data, "--name", "witness.example/w1"]);
-    assert_eq!((again.status.code(), text(&again.stdout)), (Some(3), ""));
-    // Options may come first; --json gives one object on one line.
-    let vkey = run(&["--data", data, "--json", "vkey"]);
-    let line: serde_json::Value = serde_json::from_slice(&vkey.stdout).unwrap();
-    assert_eq!(
-        (text(&vkey.stdout).lines().count(), line["vkey"].as_str()),
-        (1, Some(&*home.vkey.to_string()))
-    );
-    fs::remove_file(home.data().join("witness.key")).unwrap();
-    let without_key = run(&["init", "--data", data, "--name", "witness.example/w1"]);
-    assert_eq!(without_key.status.code(), Some(3));
-    assert!(text(&without_key.stderr).contains("without a key"));
 }
 
 #[test]
@@ -215,7 +234,7 @@ async fn a_killed_witness_starts_again_at_once_and_knows_what_it_signed() {
     assert_eq!(again, served);
     assert!(again.ends_with(&signed));
     let note = SignedNote::parse(again.as_bytes()).unwrap();
-    assert_eq!(note.verify(&[&home.vkey, log.vkey()]).unwrap().len(), 2);
+    assert_eq!(note.verify(&[home.keys(), vec![log.vkey()]].concat()).unwrap().len(), 3);
     assert_eq!(add(&mut connection, &fork, 8, 8).await.problem(), "roots-differ");
     assert_eq!(add(&mut connection, &fork, 8, 9).await.problem(), "bad-consistency-proof");
     assert_eq!(add(&mut connection, &fork, 0, 9).await.body, "8\n");
@@ -335,18 +354,19 @@ fn count_of(count: u64) -> String {
 #[test]
 fn a_state_that_went_back_is_refused() {
     let home = with_head();
-    let sound = fs::read(home.state()).unwrap();
-    fs::remove_file(home.state()).unwrap();
-    fs::remove_file(home.data().join("witness.count")).unwrap();
+    let files = [home.state(), home.data().join("witness.count")];
+    let aside = [home.path().join("state"), home.path().join("count")];
+    files.iter().zip(&aside).for_each(|(file, aside)| fs::rename(file, aside).unwrap());
     // An empty state of the same witness, as a backup from its first day would be.
-    keyglass_witness::store::create(&home.data(), &home.vkey).unwrap();
+    keyglass_witness::store::create(&home.data(), &home.keys()).unwrap();
     fs::write(home.data().join("witness.count"), "00000000000000000003 ").unwrap();
     assert_eq!(home.refused().0, 3);
     fs::write(home.data().join("witness.count"), count_of(3)).unwrap();
     let (code, error) = home.refused();
     assert_eq!(code, 3);
     assert!(error.contains("after 0 commits, but there were 3"), "{error}");
-    fs::write(home.state(), sound).unwrap();
+    // The very files again, which a copy of them is not.
+    files.iter().zip(&aside).for_each(|(file, aside)| fs::rename(aside, file).unwrap());
     let count = home.data().join("witness.count");
     let sound = fs::read(&count).unwrap();
     for damaged in [&b""[..], b"x", &sound[1..], &sound[..20], b"00000000000000000000 0000000000000000\n"] {
@@ -364,14 +384,14 @@ fn damage(home: &Home, sound: &[u8], damage: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = sound.to_vec();
     damage(&mut bytes);
     fs::write(home.state(), &bytes).unwrap();
-    let cosigner = keyglass_witness::key::load(&home.data(), None).unwrap();
-    match keyglass_witness::store::DurableStore::open(&home.data(), cosigner.vkey()) {
+    match keyglass_witness::store::DurableStore::open(&home.data(), &home.keys()) {
         // What is damaged is refused, and says where.
         Err(error) => assert!(error.to_string().contains("witness.redb"), "{error}"),
         // Or it is somewhere that does not matter: then the head is the one that was stored.
         Ok(store) => {
             use keyglass_witness::{head::OriginHash, store::HeadStore as _};
-            let head = store.load(OriginHash::of(ORIGIN)).unwrap().expect("the head was lost silently");
+            let kept = store.load(OriginHash::of(ORIGIN)).unwrap();
+            let head = kept.head().expect("the head was lost silently");
             assert_eq!(head.note(), &home.log.note(5));
         }
     }

@@ -38,7 +38,7 @@ fn a_sealed_key_needs_its_passphrase() {
     let (home, secrets) = (Home::new(), tempfile::tempdir().unwrap());
     let [one, two] =
         ["one", "two"].map(|text| secret(secrets.path(), text, &format!("the passphrase {text}\n")));
-    let vkey = format!("{}\n", home.vkey);
+    let vkeys: String = home.vkeys.iter().map(|vkey| format!("{vkey}\n")).collect();
 
     // A key in the clear is refused once sealed ones are expected.
     let (code, said) = Home::refuses(command("vkey", &home.data(), &one));
@@ -54,7 +54,7 @@ fn a_sealed_key_needs_its_passphrase() {
         assert!(command("seal-keys", &home.data(), &one).status().unwrap().success());
     }
     let printed = command("vkey", &home.data(), &one).output().unwrap();
-    assert_eq!(String::from_utf8(printed.stdout).unwrap(), vkey);
+    assert_eq!(String::from_utf8(printed.stdout).unwrap(), vkeys);
 
     // Without a passphrase, or with another one.
     let (code, said) = Home::refuses(home.serve("127.0.0.1:0"));
@@ -88,8 +88,10 @@ fn init_with_a_passphrase_makes_a_sealed_key() {
     let data = directory.path().join("data");
     let made = command("init", &data, &passphrase).args(["--name", "w.example"]).output().unwrap();
     assert!(made.status.success(), "{made:?}");
-    let key = fs::read_to_string(data.join("witness.key")).unwrap();
-    assert!(key.starts_with("keyglass-sealed-key/v1\nholds witness.key\n"), "{key}");
+    for file in ["witness.key", "witness-ml-dsa-44.key"] {
+        let key = fs::read_to_string(data.join(file)).unwrap();
+        assert!(key.starts_with(&format!("keyglass-sealed-key/v1\nholds {file}\n")), "{key}");
+    }
     let shown = command("vkey", &data, &passphrase).output().unwrap();
     assert_eq!(shown.stdout, made.stdout);
 }
