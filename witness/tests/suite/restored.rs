@@ -125,7 +125,7 @@ async fn a_backup_that_is_put_back_is_refused_until_checkpoints_confirm_it() {
     let file = this.file("one", &one);
     said(
         &this.confirm(&["--note", &file]),
-        6,
+        7,
         &[&format!("{TWO} 3 suspended"), &format!("{ORIGIN} 9 raised")],
     );
     let running = this.home.start("127.0.0.1:0");
@@ -271,7 +271,7 @@ async fn its_own_cosignature_suspends_a_log_whose_state_went_back_unnoticed() {
     let older = this.file("older", &SignedNote::new(two.text(), two.signatures().to_vec()).unwrap());
     said(
         &this.confirm(&["--note", &older]),
-        6,
+        7,
         &[&format!("{TWO} 7 raised"), &format!("{ORIGIN} 5 suspended")],
     );
     said(
@@ -290,7 +290,7 @@ async fn a_snapshot_can_be_declared() {
     let this = Restored::new().await;
     said(
         &this.confirm(&["--restored"]),
-        6,
+        7,
         &[&format!("{TWO} 3 suspended"), &format!("{ORIGIN} 5 suspended")],
     );
     let running = this.home.start("127.0.0.1:0");
