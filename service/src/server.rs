@@ -85,8 +85,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Answers HTTP/1.1 on a listener, with TLS if it is given; then SIGHUP has the certificate read again, from before
-    /// this returns. Handlers find the peer's address as axum's [`ConnectInfo`].
+    /// Answers HTTP/1.1 on a listener, with TLS if it is given. From before this returns, SIGHUP has the certificate read
+    /// again; without TLS it does nothing, rather than end the process. Handlers find the peer's address as axum's [`ConnectInfo`].
     ///
     /// # Errors
     /// SIGHUP cannot be listened for, or the listener has no address.
@@ -97,7 +97,7 @@ impl Server {
         limits: Limits,
         connections: Connections,
     ) -> io::Result<Self> {
-        let hangup = tls.is_some().then(|| signal(SignalKind::hangup())).transpose()?;
+        let hangup = signal(SignalKind::hangup())?;
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let shared = Arc::new(Shared { router, tls, limits, connections });
@@ -139,7 +139,7 @@ async fn accept(
     listener: TcpListener,
     shared: Arc<Shared>,
     mut stopped: watch::Receiver<bool>,
-    mut hangup: Option<Signal>,
+    mut hangup: Signal,
 ) {
     let room = Arc::new(Semaphore::new(shared.limits.connections));
     let mut tasks = JoinSet::new();
@@ -189,13 +189,10 @@ async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
 }
 
 /// Returns whenever SIGHUP comes.
-async fn hung_up(hangup: &mut Option<Signal>) {
-    if let Some(hangup) = hangup
-        && hangup.recv().await.is_some()
-    {
-        return;
+async fn hung_up(hangup: &mut Signal) {
+    if hangup.recv().await.is_none() {
+        core::future::pending::<()>().await;
     }
-    core::future::pending().await
 }
 
 fn reload(shared: &Shared) {
