@@ -1,0 +1,356 @@
+//! Writes the seed corpus: a directory for each target, files named by their hash. Seeds come from the test vectors, and
+//! from the crates themselves where no vectors are. The same seeds are written every time.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use keyglass_account::{
+    api::{
+        AckMessages, Base64, BundleResult, Bundles, FetchBundles, Id128, Message, Messages, PreKeyStatus,
+        SendMessage, Target, TargetBundle, TokenIssued, UploadPreKeys,
+    },
+    auth::{Credential, Request, Token},
+    author::Draft,
+    device::{Device, Suite},
+    prekey::{OneTimePreKey, PreKeyBatch, PreKeyBundle, SignedPreKey},
+    problem::Problem,
+    time::UnixMillis,
+};
+use keyglass_client_verify::x3dh::FirstMessage;
+use keyglass_crypto::{dh::DhSecretKey, hash::sha256, secret::Secret, sign::SigningKey};
+use keyglass_fuzz::{CODECS, TARGETS, honest_answers, stored_states, vector_file};
+use keyglass_tlog::{
+    checkpoint::Checkpoint,
+    cosignature::Cosigner,
+    evidence::Evidence,
+    handover::Handover,
+    note::{KeyName, NoteSigner, SignedNote, format_signature_lines},
+    proof::TlogProof,
+    rfc6962::{CompactTree, consistency_proof, inclusion_proof, leaf_hash},
+    tile,
+    time::UnixSeconds,
+    witness::AddCheckpoint,
+};
+use serde_json::Value;
+
+/// Longer inputs only slow the search down.
+const LONGEST: usize = 4096;
+
+/// The most seeds of a target.
+const MOST: usize = 60;
+
+/// The seeds of each target, without repetition.
+#[derive(Default)]
+struct Corpus(BTreeMap<&'static str, Vec<Vec<u8>>>);
+
+impl Corpus {
+    fn add(&mut self, target: &'static str, seed: impl AsRef<[u8]>) {
+        let seeds = self.0.entry(target).or_default();
+        let seed = seed.as_ref();
+        if seed.len() <= LONGEST && seeds.len() < MOST && !seeds.iter().any(|known| known == seed) {
+            seeds.push(seed.to_vec());
+        }
+    }
+}
+
+fn main() {
+    let directory =
+        std::env::args().nth(1).unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/corpus").into());
+    let mut corpus = Corpus::default();
+    c2sp(&mut corpus);
+    signed(&mut corpus);
+    wire(&mut corpus);
+    account(&mut corpus);
+    let mut bytes = 0;
+    for (name, _) in TARGETS {
+        let seeds = corpus.0.remove(name).unwrap_or_default();
+        assert!(!seeds.is_empty(), "{name} has no seed");
+        let directory = Path::new(&directory).join(name);
+        fs::create_dir_all(&directory).expect("the corpus' directory");
+        for seed in seeds {
+            let hash = hex::encode(sha256(&[&seed]));
+            bytes += seed.len();
+            fs::write(directory.join(&hash[..16]), seed).expect("a seed");
+        }
+    }
+    assert!(corpus.0.is_empty(), "seeds of no target");
+    println!("{bytes} bytes of seeds");
+}
+
+fn octets(value: &Value) -> Vec<u8> {
+    STANDARD.decode(value.as_str().unwrap()).unwrap()
+}
+
+fn cases(file: &str) -> Vec<Value> {
+    vector_file(&format!("c2sp/{file}"))["cases"].as_array().unwrap().clone()
+}
+
+/// The vectors of the C2SP formats: good ones and bad ones.
+fn c2sp(corpus: &mut Corpus) {
+    for case in cases("note_cases.json") {
+        if case["kind"] == "vkey" {
+            corpus.add("vkey", case["vkey"].as_str().unwrap());
+            continue;
+        }
+        let note = octets(&case["note_b64"]);
+        corpus.add("note", &note);
+        if let Ok(parsed) = SignedNote::parse(&note) {
+            corpus.add("checkpoint", parsed.text());
+            corpus.add("signature-lines", format_signature_lines(parsed.signatures()));
+        }
+    }
+    for case in cases("policy_cases.json") {
+        corpus.add("policy", octets(&case["policy_b64"]));
+    }
+    for case in cases("proof_cases.json") {
+        corpus.add("proof", octets(&case["proof_b64"]));
+    }
+    for path in [
+        "tile/0/000",
+        "tile/0/000.p/1",
+        "tile/0/x001/x234/067",
+        "tile/0/x001/x234/067.p/255",
+        "tile/1/000.p/8",
+        "tile/7/000.p/255",
+        "tile/entries/000",
+        "tile/entries/x123/456.p/16",
+        "tile/08/000",
+        "tile/0/x000/000",
+        "tile/0/000.p/256",
+    ] {
+        corpus.add("tile-path", path);
+    }
+    for width in [1usize, 2, 256] {
+        let entries = vec![&b"entry"[..]; width];
+        let first = u8::try_from(width - 1).unwrap();
+        corpus.add("bundle", [vec![first], tile::encode_bundle(entries).unwrap()].concat());
+    }
+    corpus.add("bundle", [vec![3], vec![7; 128]].concat());
+}
+
+fn name(name: &str) -> KeyName {
+    KeyName::new(name).unwrap()
+}
+
+fn log() -> NoteSigner {
+    NoteSigner::new(name("log.example/one"), SigningKey::from_seed(&[1; 32]))
+}
+
+fn witness(seed: u8) -> Cosigner {
+    Cosigner::new(name(&format!("w{seed}.example")), SigningKey::from_seed(&[seed; 32]))
+}
+
+fn note(checkpoint: &Checkpoint, witnesses: &[u8]) -> SignedNote {
+    let mut lines = vec![log().sign(&checkpoint.text())];
+    lines.extend(
+        witnesses.iter().map(|&seed| witness(seed).cosign(checkpoint, UnixSeconds(1_600_000_000)).unwrap()),
+    );
+    SignedNote::new(&checkpoint.text(), lines).unwrap()
+}
+
+/// What is signed with the keys that the targets know.
+fn signed(corpus: &mut Corpus) {
+    corpus.add("key-file", log().to_key_file().as_bytes());
+    corpus.add("key-file", witness(2).to_key_file().as_bytes());
+    let leaf = |index: u64| leaf_hash(format!("entry {index}").as_bytes());
+    let tree = |size: u64| {
+        let mut tree = CompactTree::new();
+        (0..size).for_each(|index| tree.append(leaf(index)).unwrap());
+        tree.root()
+    };
+    let node = |node: keyglass_tlog::rfc6962::NodeId| -> Result<[u8; 32], ()> {
+        let mut tree = CompactTree::new();
+        (0..1u64 << node.level).for_each(|i| tree.append(leaf((node.index << node.level) + i)).unwrap());
+        Ok(tree.root())
+    };
+    let checkpoint = |size| Checkpoint::new("log.example/one", size, tree(size)).unwrap();
+    for (size, witnesses) in [(0, &[][..]), (1, &[2]), (7, &[2, 3]), (8, &[3])] {
+        corpus.add("judge", note(&checkpoint(size), witnesses).to_string());
+        corpus.add("note", note(&checkpoint(size), witnesses).to_string());
+    }
+    for (old, new) in [(0, 1), (1, 7), (3, 7), (4, 8), (7, 7)] {
+        let proof = consistency_proof(old, new, node).unwrap();
+        let request = AddCheckpoint::new(old, proof.clone(), note(&checkpoint(new), &[])).unwrap();
+        corpus.add("add-checkpoint", request.to_string());
+        let hashes = [[tree(old), tree(new)].concat(), proof.concat()].concat();
+        corpus.add("merkle", [&old.to_be_bytes()[..], &new.to_be_bytes(), &hashes].concat());
+    }
+    for (index, size) in [(0, 1), (1, 3), (6, 7)] {
+        let proof = inclusion_proof(index, size, node).unwrap();
+        let hashes = [[leaf(index), tree(size)].concat(), proof.concat()].concat();
+        corpus.add("merkle", [&index.to_be_bytes()[..], &size.to_be_bytes(), &hashes].concat());
+        let proof = TlogProof::new(vec![1, 2, 3], index, proof, note(&checkpoint(size), &[2]));
+        corpus.0.entry("proof").or_default().insert(0, proof.to_string().into_bytes());
+    }
+    corpus.add("add-checkpoint", "9\n");
+    let seven = Checkpoint::new("log.example/one", 7, [5; 32]).unwrap();
+    let lines = [2, 3].map(|seed| witness(seed).cosign(&seven, UnixSeconds(1_600_000_000)).unwrap());
+    corpus.add("cosignatures", format_signature_lines(&lines));
+    corpus.add("cosignatures", format_signature_lines(&lines[..1]));
+    let (a, b) = (note(&seven, &[2]), note(&checkpoint(7), &[2]));
+    corpus.add("evidence", Evidence::of_notes(&a, &b).unwrap().to_string());
+    let impossible = Checkpoint::new("log.example/one", 0, [5; 32]).unwrap();
+    corpus.add("evidence", Evidence::EmptyTree { a: note(&impossible, &[]) }.to_string());
+    let proof = consistency_proof(3, 7, node).unwrap();
+    let other = note(&Checkpoint::new("log.example/one", 3, [5; 32]).unwrap(), &[]);
+    corpus.add("evidence", Evidence::Inconsistent { a: other, b, root: tree(3), proof }.to_string());
+    let next = NoteSigner::new(name("log.example/two"), SigningKey::from_seed(&[9; 32]));
+    let handover = Handover::declare(&log(), note(&checkpoint(7), &[2, 3]), next.vkey().clone()).unwrap();
+    corpus.add("handover", handover.to_string());
+    corpus.add("handover", handover.declaration().to_string());
+    let after = Evidence::AfterHandover { a: handover.declared().clone(), b: note(&checkpoint(8), &[]) };
+    corpus.add("evidence", after.to_string());
+}
+
+fn from_hex(value: &Value) -> Vec<u8> {
+    hex::decode(value.as_str().unwrap()).unwrap()
+}
+
+/// The draft's structures, sessions and audits.
+fn wire(corpus: &mut Corpus) {
+    let mode = |case: &Value| match case["mode"].as_str().unwrap() {
+        "contactMonitoring" => 0u8,
+        "thirdPartyManagement" => 1,
+        _ => 2,
+    };
+    // Seeds of all structures come first, since their number is bounded.
+    let file = vector_file("wire.json");
+    let cases = file["cases"].as_array().unwrap();
+    let mut seen = Vec::new();
+    for (index, (name, _)) in CODECS.iter().enumerate() {
+        for case in cases.iter().filter(|case| case["struct"] == *name) {
+            let requested = u8::from(case["version_requested"] == true) * 3;
+            let prefix = [u8::try_from(index).unwrap(), mode(case) + requested];
+            let seed = [&prefix[..], &from_hex(&case["bytes"])].concat();
+            if seed.len() <= LONGEST && seen.iter().filter(|known| **known == index).count() < 3 {
+                corpus.0.entry("wire").or_default().push(seed);
+                seen.push(index);
+            }
+            if *name == "UpdateResponse" {
+                corpus.add("updates", [vec![mode(case)], from_hex(&case["bytes"])].concat());
+                corpus.add(
+                    "updates",
+                    [vec![mode(case)], from_hex(&case["bytes"]), from_hex(&case["bytes"])].concat(),
+                );
+            }
+        }
+    }
+    for answer in honest_answers() {
+        corpus.add("answers", answer);
+    }
+    for (index, state) in stored_states().into_iter().enumerate() {
+        if index % 8 == 0 {
+            corpus.add("stored", [vec![0], state].concat());
+        }
+    }
+    corpus.add("stored", [vec![1], vec![0; 10]].concat());
+    corpus.add("stored", [vec![2], vec![0; 32]].concat());
+    corpus.add("stored", [vec![3, 10], vec![0; 60]].concat());
+    let audits = vector_file("keytrans/keyglass/auditing.json");
+    for audit in audits["audits"].as_array().unwrap() {
+        let window =
+            u32::try_from(audit["reasonable_monitoring_window"].as_u64().unwrap()).unwrap_or(u32::MAX);
+        let mut seed = window.to_be_bytes().to_vec();
+        for step in audit["steps"].as_array().unwrap() {
+            let update = from_hex(&step["update"]);
+            let Ok(length) = u16::try_from(update.len()) else { break };
+            if seed.len() + update.len() > LONGEST {
+                break;
+            }
+            seed.extend(length.to_be_bytes());
+            seed.extend(update);
+        }
+        corpus.add("audit", seed);
+    }
+}
+
+const ORIGIN: &str = "log.example/fuzz";
+const LABEL: &[u8] = b"bob";
+
+/// Accounts, prekeys, requests and messages, from the crates themselves.
+fn account(corpus: &mut Corpus) {
+    let key = |seed: u8| SigningKey::from_seed(&[seed; 32]);
+    let dh = |seed: u8| DhSecretKey::from_bytes(&[seed; 32]).public_key();
+    let (created, expires) = (UnixMillis(1_700_000_000_000), UnixMillis(1_800_000_000_000));
+    let device =
+        |id: u32, seed: u8| Device::sign(ORIGIN, LABEL, id, &key(seed), dh(seed), vec![Suite::X3DH], created);
+    let draft = || Draft::new(ORIGIN, LABEL, 0).add_device(device(1, 11));
+    corpus.add("record", draft().sign_genesis(&key(1)).unwrap().encode());
+    let rich = draft().add_device(device(2, 12)).set_recovery(Some(key(2).verifying_key()));
+    corpus.add("record", rich.sign_genesis(&key(1)).unwrap().encode());
+
+    let signed_prekey =
+        SignedPreKey::sign(ORIGIN, LABEL, &key(11), 1, 7, dh(21), created, expires, 3).unwrap();
+    let prekeys = (2..8).map(|id| OneTimePreKey { id: u32::from(id), key: dh(id) }).collect();
+    let batch = PreKeyBatch::sign(ORIGIN, LABEL, &key(11), 1, 3, expires, prekeys).unwrap();
+    let bundle = PreKeyBundle { signed_prekey, one_time: batch.entry(4) };
+    let bare = PreKeyBundle { signed_prekey, one_time: None };
+    corpus.add("prekeys", [vec![0], batch.encode()].concat());
+    corpus.add("prekeys", [vec![1], signed_prekey.encode()].concat());
+    corpus.add("prekeys", [vec![2], bundle.encode()].concat());
+    corpus.add("prekeys", [vec![2], bare.encode()].concat());
+    corpus.add("prekeys", [vec![3, 0, 4], batch.encode()].concat());
+
+    let request = Request { origin: ORIGIN, method: "PUT", path: "/v1/prekeys", body: b"{}" };
+    let credential = Credential::sign(&request, LABEL, 1, &key(11), created, [9; 16]);
+    corpus.add("headers", credential.to_header());
+    let token = Token { label: LABEL.to_vec(), device: 1, expires }.to_header(&Secret::new([5; 32]), ORIGIN);
+    corpus.add("headers", &token);
+
+    let target = || Target { label: Base64::new(LABEL.to_vec()).unwrap(), device: 1 };
+    let mut json = |which: u8, body: String| corpus.add("json", [vec![which], body.into_bytes()].concat());
+    let upload = UploadPreKeys {
+        signed_prekey: Some(Base64::new(signed_prekey.encode()).unwrap()),
+        batches: vec![Base64::new(batch.encode()).unwrap()],
+    };
+    json(0, serde_json::to_string(&upload).unwrap());
+    let fetch = FetchBundles { request_id: Id128([7; 16]), targets: vec![target(), target()] };
+    json(1, serde_json::to_string(&fetch).unwrap());
+    let send =
+        SendMessage { target: target(), id: Id128([8; 16]), body: Base64::new(vec![1, 2, 3]).unwrap() };
+    json(2, serde_json::to_string(&send).unwrap());
+    json(3, serde_json::to_string(&AckMessages { ids: vec![Id128([8; 16])] }).unwrap());
+    json(4, serde_json::to_string(&TokenIssued { authorization: token, expires: expires.0 }).unwrap());
+    let status = PreKeyStatus {
+        signed_prekey: None,
+        one_time: 3,
+        low_water: true,
+        low_water_mark: 10,
+        next_batch: 4,
+        next_id: 8,
+        batches: Vec::new(),
+    };
+    json(5, serde_json::to_string(&status).unwrap());
+    let result = |bundle: &PreKeyBundle| BundleResult::Bundle(Base64::new(bundle.encode()).unwrap());
+    let problem = BundleResult::Problem(Problem::NoSignedPreKey.details(None));
+    let bundles = [result(&bundle), result(&bare), problem];
+    let bundles = bundles.into_iter().map(|result| TargetBundle { target: target(), result }).collect();
+    json(6, serde_json::to_string(&Bundles { bundles }).unwrap());
+    let message = Message { id: Id128([8; 16]), received: 9, body: Base64::new(vec![1, 2, 3]).unwrap() };
+    json(7, serde_json::to_string(&Messages { messages: vec![message], more: false }).unwrap());
+    json(8, serde_json::to_string(&Problem::Malformed.details(Some("why".into()))).unwrap());
+
+    let first = FirstMessage {
+        id: [3; 16],
+        checkpoint: note(&Checkpoint::new("log.example/one", 7, [5; 32]).unwrap(), &[2]).to_string(),
+        heads: vec![[4; 32]; 2],
+        text: "hello".into(),
+    };
+    let first = first.encode().unwrap();
+    corpus.add("message", [vec![1], first.clone()].concat());
+    let mut before = [vec![1, 1], first[1..19].to_vec()].concat();
+    before.truncate(20);
+    corpus.add("message", before);
+    // A header as the format says: format, suite, label, version, keys, prekeys; then a ciphertext.
+    let mut message = vec![0, 1, 0, 1, 3];
+    message.extend(LABEL);
+    message.extend(0u32.to_be_bytes());
+    message.extend(key(1).verifying_key().to_bytes());
+    message.extend(1u32.to_be_bytes());
+    message.extend(key(11).verifying_key().to_bytes());
+    message.extend(dh(11).to_bytes());
+    message.extend(dh(12).to_bytes());
+    message.extend([0, 0, 0, 7, 1, 0, 0, 0, 3, 0, 0, 0, 5, 0, 20]);
+    message.extend([6; 20]);
+    corpus.add("message", message);
+}
