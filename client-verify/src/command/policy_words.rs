@@ -166,8 +166,8 @@ pub fn describe_against(path: &Path, against: &Against, outcome: &mut Outcome) {
     };
     outcome.line(format!("  logs      {logs}"));
     outcome.line(format!(
-        "  operators {} counted by both, of {} here and {} there (told by their keys)",
-        counted(against.shared, "operator is", "operators are"),
+        "  shared    {}, told by their keys; {} count here and {} there",
+        counted(against.shared, "operator", "operators"),
         against.parties.0,
         against.parties.1
     ));
