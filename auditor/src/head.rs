@@ -55,8 +55,11 @@ impl SignedHead {
         if checkpoint.origin() != trust.origin() {
             return Err(HeadError::OtherOrigin);
         }
-        let own = line_of(note, trust.vkey()).ok_or(HeadError::NotSigned)?;
-        let mut lines = vec![own.clone()];
+        let mut lines: Vec<SignatureLine> =
+            trust.log_keys().iter().filter_map(|key| line_of(note, key).cloned()).collect();
+        if lines.is_empty() {
+            return Err(HeadError::NotSigned);
+        }
         let witnesses = trust.policy().witnesses().iter();
         lines.extend(witnesses.filter_map(|witness| line_of(note, witness.vkey()).cloned()));
         lines.truncate(MAX_SIGNATURES);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use keyglass_crypto::hash::sha256;
 use keyglass_keytrans::{
     client::{ConfigurationError, Verifier},
     config::{AuditingFields, CipherSuite, Configuration, ModeFields},
@@ -27,13 +26,15 @@ pub enum TrustError {
     Start(u64),
 }
 
-/// A log's key and bounds, and the policy by which its heads are judged.
+/// A log's keys and bounds, and the policy by which its heads are judged.
 #[derive(Debug, Clone)]
 pub struct Trust {
     configuration: Configuration,
     suite: CipherSuite,
     id: Digest,
-    vkey: Vkey,
+    /// At least one.
+    log_keys: Vec<Vkey>,
+    origin: String,
     policy: Policy,
 }
 
@@ -45,16 +46,20 @@ impl Trust {
     /// [`TrustError`].
     pub fn new(configuration: &[u8], policy: Option<&[u8]>) -> Result<Self, TrustError> {
         let verifier = Verifier::new(configuration, policy)?;
-        let id = sha256(&[configuration]);
-        let (vkey, policy) = match (verifier.log_vkey(), verifier.policy()) {
-            (Some(vkey), Some(policy)) => (vkey.clone(), policy.clone()),
-            _ => draft_stand_ins(verifier.configuration(), &id)?,
+        let id = verifier.configuration().log_id().map_err(ConfigurationError::from)?;
+        let (origin, log_keys, policy) = match (verifier.origin(), verifier.policy()) {
+            (Some(origin), Some(policy)) => (origin.to_owned(), verifier.log_keys().to_vec(), policy.clone()),
+            _ => {
+                let (vkey, policy) = draft_stand_ins(verifier.configuration(), &id)?;
+                (vkey.name().as_str().to_owned(), vec![vkey], policy)
+            }
         };
         let trust = Self {
             configuration: verifier.configuration().clone(),
             suite: verifier.suite(),
             id,
-            vkey,
+            log_keys,
+            origin,
             policy,
         };
         match (trust.suite, trust.start()) {
@@ -81,7 +86,7 @@ impl Trust {
         self.suite == CipherSuite::Tlog
     }
 
-    /// What names the log under either suite: the SHA-256 of its encoded configuration.
+    /// What names the log under either suite, whatever key it signs with at present ([`Configuration::log_id`]).
     #[must_use]
     pub fn id(&self) -> &Digest {
         &self.id
@@ -105,13 +110,13 @@ impl Trust {
     /// The log's identity: its origin; under suite 0x0002, which has none, a stand-in.
     #[must_use]
     pub fn origin(&self) -> &str {
-        self.vkey.name().as_str()
+        &self.origin
     }
 
-    /// The log's key.
+    /// The log's keys, of which one must have signed a head ([`Verifier::log_keys`]).
     #[must_use]
-    pub fn vkey(&self) -> &Vkey {
-        &self.vkey
+    pub fn log_keys(&self) -> &[Vkey] {
+        &self.log_keys
     }
 
     /// The policy.
@@ -141,7 +146,7 @@ impl Trust {
     /// The judge of the log's heads at this time.
     #[must_use]
     pub fn judge(&self, now: UnixMillis) -> Judge<'_> {
-        Judge::of_log(&self.policy, [&self.vkey], Horizon::at(now, self.max_ahead()))
+        Judge::of_log(&self.policy, &self.log_keys, Horizon::at(now, self.max_ahead()))
     }
 }
 

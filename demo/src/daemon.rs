@@ -181,15 +181,29 @@ impl Daemon {
         self.url.trim_start_matches("http://")
     }
 
+    /// Has it read its files again (SIGHUP).
+    ///
+    /// # Errors
+    /// [`DaemonError::Io`].
+    pub fn reload(&self) -> Result<(), DaemonError> {
+        self.signal(Signal::HUP)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), DaemonError> {
+        match self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+            Some(pid) => kill_process(pid, signal)
+                .map_err(|error| DaemonError::Io { program: self.name.clone(), source: error.into() }),
+            None => Ok(()),
+        }
+    }
+
     /// Asks it to end (SIGTERM) and waits.
     ///
     /// # Errors
     /// [`DaemonError`], also if it ends with another code than 0 or not in time.
     pub async fn stop(mut self) -> Result<(), DaemonError> {
+        self.signal(Signal::TERM)?;
         let io_error = |source| DaemonError::Io { program: self.name.clone(), source };
-        if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
-            kill_process(pid, Signal::TERM).map_err(|error| io_error(error.into()))?;
-        }
         let status = match timeout(PATIENCE, self.child.wait()).await {
             Ok(status) => status.map_err(io_error)?,
             Err(_) => return Err(io_error(io::ErrorKind::TimedOut.into())),

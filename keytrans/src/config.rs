@@ -131,6 +131,18 @@ impl Configuration {
         Ok(sha256(&[&emptied.encode()?]))
     }
 
+    /// What the log is known by for as long as it is the same log: under 0xF001 [`Self::origin_hash`], which does not change
+    /// with the keys that the log signs with; under 0x0002 the SHA-256 of the whole encoding.
+    ///
+    /// # Errors
+    /// [`WireError::TooLong`].
+    pub fn log_id(&self) -> Result<[u8; 32], WireError> {
+        match CipherSuite::from_number(self.ciphersuite) {
+            Some(CipherSuite::Tlog) => self.origin_hash(),
+            Some(CipherSuite::Draft) | None => Ok(sha256(&[&self.encode()?])),
+        }
+    }
+
     /// The origin of a 0xF001 log with this configuration: `<prefix>/` and the unpadded base64url of
     /// [`Self::origin_hash`].
     ///

@@ -3,7 +3,7 @@
 //! ```text
 //! log-server      the format of this directory; written last when it is made
 //! configuration   the log's Configuration, TLS-encoded
-//! log.key         the key that signs heads, mode 0600
+//! log.key         the key that signs heads, mode 0600; further ones beside it ([`crate::signing_keys`])
 //! vrf.key         the key that places versions in the prefix tree, mode 0600
 //! db/             RocksDB
 //! auditor-head    the newest head of the log's auditor, TLS-encoded, in third-party-auditing mode
@@ -21,28 +21,26 @@ use std::{
     sync::Arc,
 };
 
-use keyglass_crypto::{
-    hash::{Digest, sha256},
-    secret::Secret,
-    sign::SigningKey,
-    vrf::VrfSecretKey,
-};
+use keyglass_crypto::{hash::Digest, secret::Secret, vrf::VrfSecretKey};
 use keyglass_keytrans::{
     config::{CipherSuite, Configuration, DeploymentMode},
     wire::{Context, Wire as _},
 };
-use keyglass_tlog::note::{PublicKey, Vkey};
+use keyglass_tlog::note::Vkey;
 use rocksdb::DB;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::store::rocksdb::{self as rocks, OpenError};
+use crate::{
+    signing_keys::{self, Kind, LogKey},
+    store::rocksdb::{self as rocks, OpenError},
+};
 
 /// The content of the marker file.
 const FORMAT: &str = "keyglass-log-server data directory, format 1\n";
 const MARKER: &str = "log-server";
-const CONFIGURATION: &str = "configuration";
-const LOG_KEY: &str = "log.key";
+pub(crate) const CONFIGURATION: &str = "configuration";
+pub(crate) const LOG_KEY: &str = "log.key";
 const VRF_KEY: &str = "vrf.key";
 const DATABASE: &str = "db";
 /// The operator's socket within the directory.
@@ -114,26 +112,30 @@ pub struct Identity {
     pub suite: CipherSuite,
     /// The TLS encoding of the configuration.
     pub encoded: Vec<u8>,
+    id: Digest,
     /// What checkpoints, account records and requests call the log; under 0x0002, which has no such name, a stand-in.
     pub origin: String,
-    /// The key that signs heads.
-    pub log_key: SigningKey,
+    /// The keys that sign heads: the Ed25519 key that the configuration names, further Ed25519 keys, ML-DSA-44 keys. Under
+    /// 0x0002 the first alone.
+    pub log_keys: Vec<LogKey>,
+    /// Their verifier keys, whose name is the origin.
+    pub log_vkeys: Vec<Vkey>,
     /// The key of the VRF.
     pub vrf_key: Arc<VrfSecretKey>,
 }
 
 impl Identity {
-    /// The hash by which the database knows whose it is.
+    /// What the database and the auditor know the log by ([`Configuration::log_id`]).
     #[must_use]
-    pub fn hash(&self) -> Digest {
-        sha256(&[&self.encoded])
+    pub fn id(&self) -> &Digest {
+        &self.id
     }
 
     /// Checks that keys and configuration belong together and that they can be served.
     ///
     /// # Errors
     /// [`Mismatch`].
-    pub fn new(encoded: Vec<u8>, log_key: SigningKey, vrf_key: VrfSecretKey) -> Result<Self, Mismatch> {
+    pub fn new(encoded: Vec<u8>, mut log_keys: Vec<LogKey>, vrf_key: VrfSecretKey) -> Result<Self, Mismatch> {
         // The context is for structures whose fields depend on the mode; the configuration's do not.
         let context = Context::new(DeploymentMode::ContactMonitoring);
         let configuration = Configuration::decode(&encoded, context).map_err(|_| Mismatch::Encoding)?;
@@ -141,31 +143,38 @@ impl Identity {
             return Err(Mismatch::Management);
         }
         let suite = CipherSuite::from_number(configuration.ciphersuite).ok_or(Mismatch::Suite)?;
-        let public = PublicKey::Ed25519(log_key.verifying_key());
-        let origin = match suite {
+        let (public, origin) = match suite {
             CipherSuite::Tlog => {
                 let vkey = core::str::from_utf8(&configuration.signature_public_key)
                     .map_err(|_| Mismatch::LogKey)?;
                 let vkey = Vkey::parse(vkey).map_err(|_| Mismatch::LogKey)?;
-                if *vkey.key() != public {
-                    return Err(Mismatch::LogKey);
-                }
                 let origin = vkey.name().as_str();
                 let (prefix, _) = origin.rsplit_once('/').ok_or(Mismatch::Origin)?;
                 if configuration.origin(prefix).ok().as_deref() != Some(origin) {
                     return Err(Mismatch::Origin);
                 }
-                origin.to_owned()
+                (vkey.key().material(), origin.to_owned())
             }
-            CipherSuite::Draft if configuration.signature_public_key == public.material() => {
-                keyglass_account::origin::of_configuration(&encoded)
+            CipherSuite::Draft => {
+                let key = configuration.signature_public_key.clone();
+                (key, keyglass_account::origin::of_configuration(&encoded))
             }
-            CipherSuite::Draft => return Err(Mismatch::LogKey),
         };
+        let named = |key: &LogKey| key.kind() == Kind::Ed25519 && key.public().material() == public;
+        let at = log_keys.iter().position(named).ok_or(Mismatch::LogKey)?;
+        if suite == CipherSuite::Draft && log_keys.len() > 1 {
+            return Err(Mismatch::LogKeys);
+        }
+        let first = log_keys.remove(at);
+        log_keys.insert(0, first);
+        let log_vkeys: Result<Vec<Vkey>, _> = log_keys.iter().map(|key| key.vkey(&origin)).collect();
+        let log_vkeys = log_vkeys.map_err(|_| Mismatch::Origin)?;
         if configuration.vrf_public_key != vrf_key.public_key().to_bytes() {
             return Err(Mismatch::VrfKey);
         }
-        Ok(Self { configuration, suite, encoded, origin, log_key, vrf_key: Arc::new(vrf_key) })
+        let id = configuration.log_id().map_err(|_| Mismatch::Encoding)?;
+        let vrf_key = Arc::new(vrf_key);
+        Ok(Self { configuration, suite, encoded, id, origin, log_keys, log_vkeys, vrf_key })
     }
 }
 
@@ -181,9 +190,12 @@ pub enum Mismatch {
     /// Third-party management is not implemented.
     #[error("third-party management is not implemented")]
     Management,
-    /// The configuration names another signing key.
-    #[error("the configuration names another signing key than log.key")]
+    /// The configuration names a signing key that is not there.
+    #[error("the configuration names another signing key than those that are there")]
     LogKey,
+    /// Under 0x0002 there is one signing key.
+    #[error("a log of suite 0x0002 has exactly one signing key")]
+    LogKeys,
     /// The configuration names another VRF key.
     #[error("the configuration names another VRF key than vrf.key")]
     VrfKey,
@@ -213,10 +225,15 @@ impl DataDir {
         if fs::read_dir(path).map_err(at)?.next().is_some() {
             return Err(DataError::NotEmpty(path.to_owned()));
         }
-        write_new(&path.join(LOG_KEY), 0o600, key_file(&identity.log_key.to_seed()).as_bytes())?;
-        write_new(&path.join(VRF_KEY), 0o600, key_file(&identity.vrf_key.to_seed()).as_bytes())?;
+        for (i, (key, vkey)) in identity.log_keys.iter().zip(&identity.log_vkeys).enumerate() {
+            match i {
+                0 => write_key(&path.join(LOG_KEY), &key.to_seed())?,
+                _ => signing_keys::write(path, vkey, key)?,
+            }
+        }
+        write_key(&path.join(VRF_KEY), &identity.vrf_key.to_seed())?;
         write_new(&path.join(CONFIGURATION), 0o644, &identity.encoded)?;
-        drop(rocks::create(&path.join(DATABASE), extra, &identity.hash())?);
+        drop(rocks::create(&path.join(DATABASE), extra, identity.id())?);
         write_new(&path.join(MARKER), 0o644, FORMAT.as_bytes())?;
         File::open(path).and_then(|directory| directory.sync_all()).map_err(at)
     }
@@ -240,7 +257,7 @@ impl DataDir {
     /// As [`open`](Self::open).
     pub fn open_to_end(path: &Path, extra: &[&str]) -> Result<Self, DataError> {
         let identity = read_identity(path)?;
-        let db = rocks::open(&path.join(DATABASE), extra, &identity.hash())?;
+        let db = rocks::open(&path.join(DATABASE), extra, identity.id())?;
         Ok(Self { path: path.to_owned(), identity, db })
     }
 }
@@ -264,9 +281,9 @@ pub fn read_identity(path: &Path) -> Result<Identity, DataError> {
     }
 
     let encoded = read(&path.join(CONFIGURATION))?.to_vec();
-    let log_key = SigningKey::from_seed(read_key(&path.join(LOG_KEY))?.expose());
+    let log_keys = signing_keys::read(path)?.into_iter().map(|(_, key)| key).collect();
     let vrf_key = VrfSecretKey::from_seed(read_key(&path.join(VRF_KEY))?.expose());
-    Identity::new(encoded, log_key, vrf_key)
+    Identity::new(encoded, log_keys, vrf_key)
         .map_err(|error| DataError::Mismatch { path: path.to_owned(), error })
 }
 
@@ -274,6 +291,24 @@ pub fn read_identity(path: &Path) -> Result<Identity, DataError> {
 fn key_file(seed: &Secret<32>) -> Zeroizing<String> {
     let digits = Zeroizing::new(hex::encode(seed.expose()));
     Zeroizing::new(format!("{}\n", *digits))
+}
+
+/// Writes the file of a new key.
+pub(crate) fn write_key(path: &Path, seed: &Secret<32>) -> Result<(), DataError> {
+    write_new(path, 0o600, key_file(seed).as_bytes())
+}
+
+/// Replaces a file that is not secret: it has the old or the new content, whenever this is cut off.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+    let new = path.with_extension("new");
+    let replace = || {
+        let mut file = File::create(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+    };
+    replace().map_err(|error| DataError::Io { path: path.to_owned(), error })
 }
 
 /// Writes a file that does not exist yet, durably.
@@ -297,7 +332,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, DataError> {
     read().map_err(|error| DataError::Io { path: path.to_owned(), error })
 }
 
-fn read_key(path: &Path) -> Result<Secret<32>, DataError> {
+pub(crate) fn read_key(path: &Path) -> Result<Secret<32>, DataError> {
     let metadata = fs::metadata(path).map_err(|error| DataError::Io { path: path.to_owned(), error })?;
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {

@@ -10,7 +10,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use keyglass_crypto::sign::SigningKey;
 use keyglass_keytrans::config::CipherSuite;
 use keyglass_tlog::{
     checkpoint::{Checkpoint, CheckpointError},
@@ -23,6 +22,7 @@ use thiserror::Error;
 use crate::{
     data_dir::{DataDir, DataError, HANDOVER},
     log_tree,
+    signing_keys::{self, LogKey},
     store::{PublishedHead, Snapshot, Store as _, StoreError, rocksdb::RocksStore},
 };
 
@@ -111,8 +111,10 @@ pub fn end(directory: DataDir, to: Vkey) -> Result<Handover, EndError> {
     let head = final_head(&*snapshot)?;
     let checkpoint = Checkpoint::new(&identity.origin, head.size, head.root)?;
     let last = SignedNote::new(&checkpoint.text(), note::parse_signature_lines(&head.signature)?)?;
-    let key = SigningKey::from_seed(identity.log_key.to_seed().expose());
-    let signer = NoteSigner::new(KeyName::new(&identity.origin)?, key);
+    let Some(LogKey::Ed25519(key)) = signing_keys::copies(&identity.log_keys).into_iter().next() else {
+        return Err(EndError::Damaged("the log has no Ed25519 key".into()));
+    };
+    let signer = NoteSigner::new(KeyName::new(&identity.origin)?, *key);
     let handover = Handover::declare(&signer, last, to).map_err(EndError::Handover)?;
     write_durably(&path, handover.to_string().as_bytes())?;
     Ok(handover)

@@ -10,7 +10,10 @@ use rand::CryptoRng;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::data_dir::{Identity, Mismatch};
+use crate::{
+    data_dir::{Identity, Mismatch},
+    signing_keys::LogKey,
+};
 
 /// What the operator decides about a new log, for good: a change makes another log. Times are in milliseconds.
 #[derive(Debug, Clone)]
@@ -115,7 +118,7 @@ pub fn new_log(choices: &Choices, rng: &mut dyn CryptoRng) -> Result<NewLog, Ini
             Vkey::new(KeyName::new(&choices.prefix)?, public)
         }
     };
-    let identity = Identity::new(configuration.encode()?, log_key, vrf_key)?;
+    let identity = Identity::new(configuration.encode()?, vec![LogKey::Ed25519(Box::new(log_key))], vrf_key)?;
     Ok(NewLog { identity, vkey })
 }
 

@@ -9,7 +9,7 @@
 //! - [`prekeys`], [`mailbox`], [`tokens`]: the services beside it, for the devices of its [`accounts`];
 //! - [`http`]: the endpoints; [`operator`]: commands on this machine, [`erasure`] among them.
 //!
-//! [`server`] puts all of it together on a [`data_dir`]; others can put together parts of it.
+//! [`server`] puts all of it together on a [`data_dir`] with the log's [`signing_keys`]; others can put together parts of it.
 #![cfg_attr(
     test,
     allow(
@@ -42,6 +42,7 @@ pub mod published;
 pub mod publisher;
 pub mod sequencer;
 pub mod server;
+pub mod signing_keys;
 pub mod store;
 pub mod tokens;
 pub mod updates;

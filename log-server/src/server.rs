@@ -185,7 +185,7 @@ fn auditor(
     };
     let parts = poll::Parts {
         heads: Arc::clone(&heads),
-        log: identity.hash(),
+        log: *identity.id(),
         store: Arc::clone(store),
         published: Arc::clone(published),
         clock: Arc::clone(clock),
@@ -246,8 +246,7 @@ impl LogServer {
         let parts = (&store, &published, &clock);
         let auditor = auditor(&path, &identity, settings.auditor, parts)?;
 
-        let key = keyglass_crypto::sign::SigningKey::from_seed(identity.log_key.to_seed().expose());
-        let signer = HeadSigner::new(key, &identity.origin, identity.configuration.clone())?;
+        let signer = HeadSigner::of(&identity)?;
         let batching = settings.sequencer.suited_to(&identity.configuration);
         let sequencer_parts = sequencer::Parts {
             store: Arc::clone(&store),
@@ -304,7 +303,7 @@ impl LogServer {
             max_ahead: Duration::from_millis(identity.configuration.max_ahead),
             pruning: pruner.as_ref().map(Pruner::status),
         });
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(&publisher.meters()));
         let endpoints = log_router(&log)
             .merge(services.router())
             .merge(http::health::router(Arc::clone(&watched)))

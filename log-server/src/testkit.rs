@@ -1,9 +1,23 @@
 //! Witnesses in this process, honest and otherwise, and other things that tests share.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use axum::{Router, body::Bytes, extract::State, http::StatusCode, response::IntoResponse, routing::post};
-use keyglass_crypto::sign::SigningKey;
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::StatusCode,
+    response::IntoResponse,
+    routing::post,
+};
+use futures::stream;
+use keyglass_crypto::{ml_dsa::MlDsaSigningKey, sign::SigningKey};
 use keyglass_tlog::{
     checkpoint::Checkpoint,
     cosignature::Cosigner,
@@ -33,10 +47,28 @@ pub(crate) enum Manner {
     Honest,
     /// Never answers.
     Silent,
+    /// Begins an answer and sends a byte of it now and then, for ever.
+    Drips,
+    /// Promises a longer answer than it sends, and closes the connection.
+    Breaks,
+    /// Refuses with one size after the other.
+    Conflicts,
+    /// Sends the asker to this place, which would answer honestly.
+    Redirects(String),
+    /// Hides its line among ten megabytes of others' lines.
+    Buries,
+    /// Answers the honest line of another witness.
+    Relays(Arc<Cosigner>),
+    /// Cosigns another checkpoint of the log's.
+    OtherTree,
+    /// Answers with the line of its first key only.
+    FirstKeyOnly,
+    /// Answers with the line of its first key, and one of its second that does not verify.
+    SpoilsSecond,
     /// Answers these bytes with this status and media type.
     Says(u16, &'static str, Vec<u8>),
-    /// Cosigns whatever it gets with a time from the far future.
-    FromTheFuture,
+    /// Cosigns whatever it gets with a time that is this many seconds ahead.
+    Ahead(u64),
     /// Cosigns with the key of nobody.
     WrongKey,
     /// Answers an honest line, then another of the same key that does not verify.
@@ -47,6 +79,9 @@ pub(crate) enum Manner {
 
 pub(crate) struct FakeWitness {
     pub(crate) cosigner: Cosigner,
+    /// Its second key, which cosigns at the same place.
+    pub(crate) second: Cosigner,
+    pub(crate) asked: AtomicU64,
     pub(crate) manner: Mutex<Manner>,
     clock: Arc<dyn Clock>,
     last: Mutex<(u64, keyglass_crypto::hash::Digest)>,
@@ -67,13 +102,19 @@ impl FakeWitness {
             return StatusCode::UNPROCESSABLE_ENTITY.into_response();
         }
         *last = (checkpoint.tree_size(), *checkpoint.root());
-        let line = self.cosigner.cosign(checkpoint, self.clock.now().to_seconds()).unwrap();
-        format!("{line}\n").into_response()
+        let lines = [&self.cosigner, &self.second].map(|key| self.line(key, checkpoint));
+        lines.concat().into_response()
+    }
+
+    fn line(&self, key: &Cosigner, checkpoint: &Checkpoint) -> String {
+        format!("{}\n", key.cosign(checkpoint, self.clock.now().to_seconds()).unwrap())
     }
 }
 
 async fn add_checkpoint(State(witness): State<Arc<FakeWitness>>, body: Bytes) -> axum::response::Response {
+    witness.asked.fetch_add(1, Ordering::Relaxed);
     let manner = witness.manner.lock().unwrap().clone();
+    let request = || AddCheckpoint::parse(&body).unwrap();
     let sign = |cosigner: &Cosigner, seconds: u64| {
         let request = AddCheckpoint::parse(&body).unwrap();
         format!("{}\n", cosigner.cosign(request.checkpoint(), UnixSeconds(seconds)).unwrap())
@@ -84,8 +125,46 @@ async fn add_checkpoint(State(witness): State<Arc<FakeWitness>>, body: Bytes) ->
         Manner::Says(status, media_type, bytes) => {
             (StatusCode::from_u16(status).unwrap(), [("content-type", media_type)], bytes).into_response()
         }
-        Manner::FromTheFuture => {
-            sign(&witness.cosigner, witness.clock.now().to_seconds().0 + 3600).into_response()
+        Manner::Ahead(seconds) => {
+            sign(&witness.cosigner, witness.clock.now().to_seconds().0 + seconds).into_response()
+        }
+        Manner::Drips => Body::from_stream(stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b"\n")), ()))
+        }))
+        .into_response(),
+        Manner::Breaks => {
+            let line = witness.line(&witness.cosigner, request().checkpoint());
+            let parts = [Ok(Bytes::from(line)), Err(std::io::Error::other("the witness breaks off"))];
+            Body::from_stream(stream::iter(parts)).into_response()
+        }
+        Manner::Conflicts => {
+            let size = request().old_size() + 1;
+            (StatusCode::CONFLICT, [("content-type", SIZE_MEDIA_TYPE)], format_size(size)).into_response()
+        }
+        Manner::Redirects(place) => (StatusCode::TEMPORARY_REDIRECT, [("location", place)]).into_response(),
+        Manner::Buries => {
+            let line = witness.line(&witness.cosigner, request().checkpoint());
+            let key = SigningKey::from_seed(&[0xed; 32]);
+            let stranger = Cosigner::new(KeyName::new("stranger.example").unwrap(), key);
+            let junk = witness.line(&stranger, request().checkpoint());
+            let half = junk.repeat((5 << 20) / junk.len());
+            format!("{half}{line}{half}").into_response()
+        }
+        Manner::Relays(other) => witness.line(&other, request().checkpoint()).into_response(),
+        Manner::OtherTree => {
+            let size = request().checkpoint().tree_size() + 1;
+            let other = Checkpoint::new(request().checkpoint().origin(), size, [9; 32]).unwrap();
+            witness.line(&witness.cosigner, &other).into_response()
+        }
+        Manner::FirstKeyOnly => witness.line(&witness.cosigner, request().checkpoint()).into_response(),
+        Manner::SpoilsSecond => {
+            let other = Checkpoint::new("other.example", 99, [9; 32]).unwrap();
+            let lines = [
+                witness.line(&witness.cosigner, request().checkpoint()),
+                witness.line(&witness.second, &other),
+            ];
+            lines.concat().into_response()
         }
         Manner::WrongKey => {
             let name = witness.cosigner.vkey().name().clone();
@@ -118,9 +197,11 @@ pub(crate) async fn witness_at(
     clock: Arc<dyn Clock>,
 ) -> (Arc<FakeWitness>, String) {
     let name = KeyName::new(&format!("witness.example/w{index}")).unwrap();
-    let cosigner = Cosigner::new(name, SigningKey::from_seed(&[index; 32]));
+    let cosigner = Cosigner::new(name.clone(), SigningKey::from_seed(&[index; 32]));
+    let second = Cosigner::ml_dsa_44(name, MlDsaSigningKey::from_seed(&[index; 32])).unwrap();
     let last = Mutex::new((0, keyglass_tlog::rfc6962::empty_root()));
-    let witness = Arc::new(FakeWitness { cosigner, manner: Mutex::new(manner), clock, last });
+    let (asked, manner) = (AtomicU64::new(0), Mutex::new(manner));
+    let witness = Arc::new(FakeWitness { cosigner, second, asked, manner, clock, last });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/w/", listener.local_addr().unwrap());
     let router =

@@ -201,16 +201,18 @@ impl Handover {
         &self.last
     }
 
-    /// Verifies that the log with this key declared it, and judges the final checkpoint. The judge must know the log by the
-    /// same key.
+    /// Verifies that the log with these keys declared it, and judges the final checkpoint. The judge must know the log by the
+    /// same keys.
     ///
     /// # Errors
     /// [`HandoverError::OtherLog`], [`HandoverError::NotDeclared`], [`HandoverError::NotBelieved`].
-    pub fn verify(&self, old: &Vkey, judge: &Judge<'_>) -> Result<Judged, HandoverError> {
-        if old.name().as_str() != self.declaration.from {
+    pub fn verify(&self, old: &[Vkey], judge: &Judge<'_>) -> Result<Judged, HandoverError> {
+        let keys: Vec<&Vkey> =
+            old.iter().filter(|key| key.name().as_str() == self.declaration.from).collect();
+        if keys.is_empty() {
             return Err(HandoverError::OtherLog);
         }
-        self.declared.verify(&[old])?;
+        self.declared.verify(&keys)?;
         Ok(judge.judge(&self.last)?)
     }
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{Problem, Service};
 use crate::records::{Records, RecordsError};
 
-/// Which log is asked about: the SHA-256 of its encoded configuration, in lower-case hexadecimal.
+/// Which log is asked about: its id ([`keyglass_keytrans::config::Configuration::log_id`]) in lower-case hexadecimal.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {

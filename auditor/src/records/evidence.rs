@@ -110,7 +110,8 @@ impl EvidenceDir {
     }
 
     fn verify(&self, evidence: &Evidence, file: String) -> Result<Conviction, EvidenceError> {
-        let conviction = evidence.verify(&[self.trust.vkey()], Some(self.trust.policy()))?;
+        let log_keys: Vec<_> = self.trust.log_keys().iter().collect();
+        let conviction = evidence.verify(&log_keys, Some(self.trust.policy()))?;
         let path = self.path.join(&file);
         let (sizes, faulty_witnesses) = (conviction.sizes(), conviction.faulty_witnesses().to_vec());
         Ok(Conviction { path, file, kind: kind(evidence), sizes, faulty_witnesses })

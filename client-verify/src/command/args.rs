@@ -231,9 +231,9 @@ pub enum EvidenceCommand {
     Verify {
         /// The evidence
         file: PathBuf,
-        /// The log's verifier key
-        #[arg(long, value_name = "VKEY")]
-        log: String,
+        /// The log's verifier key; once for each of its keys, since the two histories may be signed by different ones
+        #[arg(long, value_name = "VKEY", required = true)]
+        log: Vec<String>,
     },
 }
 

@@ -6,7 +6,8 @@ use std::{
 };
 
 use keyglass_keytrans::client::{
-    HeadError, LabelState, StateUpdate, TreeState, UserState, VerifiedHead, Verifier, VerifyError,
+    ConfigurationError, HeadError, LabelState, StateUpdate, TreeState, UserState, VerifiedHead, Verifier,
+    VerifyError,
 };
 use keyglass_tlog::{
     checkpoint::Checkpoint,
@@ -73,7 +74,7 @@ impl Context {
         let configuration = read_file(configuration, MAX_CONFIGURATION)?;
         let policy = common.policy.as_deref().map(|path| read_file(path, MAX_POLICY)).transpose()?;
         let verifier = verifier(&configuration, policy.as_deref())?;
-        let quarantine = self::verifier(&configuration, Some(b"quorum none\n"))?;
+        let quarantine = verifier.without_witnesses().map_err(unusable)?;
         let origin = proven::origin(&verifier)?;
         let home = open_home(&home_directory(common)?, &origin, patience).await?;
         let state = match home.log()? {
@@ -158,7 +159,7 @@ impl Context {
     /// The retained head as a signed note; `None` before the first look-up, and for logs without checkpoints.
     #[must_use]
     pub fn retained_note(&self) -> Option<SignedNote> {
-        self.verifier.log_vkey()?;
+        self.verifier.origin()?;
         head_note(&self.origin, self.state.tree.as_ref()?)
     }
 
@@ -191,19 +192,21 @@ impl Context {
 
     /// Who holds evidence against a log does not use it any more.
     fn refuse_convicted(&self) -> Result<(), Failure> {
-        self.verifier.log_vkey().map_or(Ok(()), |vkey| refuse_convicted(&self.home, vkey))
+        refuse_convicted(&self.home, self.verifier.log_keys())
     }
 }
 
-/// Refuses a log against which this home holds evidence.
+/// Refuses a log against which this home holds evidence. Evidence that only keys signed which do not count any more convicts
+/// nobody: whoever has stolen a retired key could make it.
 ///
 /// # Errors
 /// [`Verdict::Misbehaving`]; [`Verdict::Failed`] for the home.
-pub fn refuse_convicted(home: &Home, vkey: &Vkey) -> Result<(), Failure> {
+pub fn refuse_convicted(home: &Home, log_keys: &[Vkey]) -> Result<(), Failure> {
+    let keys: Vec<&Vkey> = log_keys.iter().collect();
     for path in home.evidence()? {
         let bytes = read_file(&path, MAX_CONFIGURATION)?;
         let evidence = Evidence::parse(&bytes).ok();
-        let convicts = evidence.is_some_and(|evidence| evidence.verify(&[vkey], None).is_ok());
+        let convicts = evidence.is_some_and(|evidence| evidence.verify(&keys, None).is_ok());
         if convicts {
             let message = format!("this home holds evidence against the log: {}", path.display());
             return Err(Failure::new(Verdict::Misbehaving, "convicted", message).with("evidence", path));
@@ -259,8 +262,11 @@ fn missing(option: &'static str) -> Failure {
 }
 
 fn verifier(configuration: &[u8], policy: Option<&[u8]>) -> Result<Verifier, Failure> {
-    Verifier::new(configuration, policy)
-        .map_err(|error| Failure::new(Verdict::Usage, "configuration_or_policy", error))
+    Verifier::new(configuration, policy).map_err(unusable)
+}
+
+fn unusable(error: ConfigurationError) -> Failure {
+    Failure::new(Verdict::Usage, "configuration_or_policy", error)
 }
 
 fn home_directory(common: &Common) -> Result<PathBuf, Failure> {

@@ -17,8 +17,10 @@ const MAX_EVIDENCE: u64 = 1 << 20;
 ///
 /// # Errors
 /// [`Verdict::Usage`] for files and keys that cannot be used, [`Verdict::Unproven`] for what convicts nobody.
-pub fn verify(file: &Path, log: &str, policy: Option<&Path>) -> Result<Outcome, Failure> {
-    let vkey = Vkey::parse(log).map_err(|error| Failure::new(Verdict::Usage, "vkey", error))?;
+pub fn verify(file: &Path, log_keys: &[String], policy: Option<&Path>) -> Result<Outcome, Failure> {
+    let log_keys: Result<Vec<Vkey>, _> = log_keys.iter().map(|key| Vkey::parse(key)).collect();
+    let log_keys = log_keys.map_err(|error| Failure::new(Verdict::Usage, "vkey", error))?;
+    let log_keys: Vec<&Vkey> = log_keys.iter().collect();
     let policy = policy
         .map(|path| {
             let bytes = read_file(path, 32 << 20)?;
@@ -29,7 +31,7 @@ pub fn verify(file: &Path, log: &str, policy: Option<&Path>) -> Result<Outcome, 
     let evidence =
         Evidence::parse(&bytes).map_err(|error| Failure::new(Verdict::Unproven, "malformed", error))?;
     let conviction = evidence
-        .verify(&[&vkey], policy.as_ref())
+        .verify(&log_keys, policy.as_ref())
         .map_err(|error| Failure::new(Verdict::Unproven, "no_conviction", error))?;
 
     let (a, b) = conviction.sizes();

@@ -52,7 +52,8 @@ pub(super) async fn take_over(context: &mut Context, common: &Common) -> Result<
     let bytes = read_file(path, u64::try_from(MAX_LEN).unwrap_or(u64::MAX))?;
     let handover = Handover::parse(&bytes).map_err(|error| usage("handover_malformed", error))?;
     let declaration = handover.declaration();
-    if context.verifier.log_vkey() != Some(&declaration.to) {
+    // The new log's key may have changed since the declaration; its origin has not.
+    if declaration.to.name().as_str() != context.origin {
         let message = format!("the handover is to {}, and this is {}", declaration.to.name(), context.origin);
         return Err(usage("handover_to_another_log", message));
     }
@@ -85,7 +86,6 @@ pub(super) async fn take_over(context: &mut Context, common: &Common) -> Result<
 struct OldLog {
     home: Home,
     verifier: Verifier,
-    vkey: Vkey,
 }
 
 impl OldLog {
@@ -98,11 +98,11 @@ impl OldLog {
         let damaged =
             || Failure::new(Verdict::Failed, "home_damaged", "the old log's configuration is damaged");
         let verifier = trust.verifier().ok_or_else(damaged)?;
-        let Some(vkey) = verifier.log_vkey().cloned() else {
+        if verifier.log_keys().is_empty() {
             return Err(usage("no_checkpoints", "only a log of suite 0xF001 is handed over"));
-        };
-        refuse_convicted(&home, &vkey)?;
-        Ok(Self { home, verifier, vkey })
+        }
+        refuse_convicted(&home, verifier.log_keys())?;
+        Ok(Self { home, verifier })
     }
 
     /// Verifies that the old log declared it and that the final head would be believed.
@@ -111,10 +111,10 @@ impl OldLog {
             return Err(usage("no_checkpoints", "only a log of suite 0xF001 is handed over"));
         };
         let ahead = Duration::from_millis(self.verifier.configuration().max_ahead);
-        let judge = Judge::of_log(policy, [&self.vkey], Horizon::at(now(), ahead));
+        let judge = Judge::of_log(policy, self.verifier.log_keys(), Horizon::at(now(), ahead));
         let unwitnessed =
             |message: String| Failure::new(Verdict::Unwitnessed, "final_head_unwitnessed", message);
-        match handover.verify(&self.vkey, &judge) {
+        match handover.verify(self.verifier.log_keys(), &judge) {
             Ok(Judged::Witnessed(_)) => Ok(()),
             Ok(Judged::LogSigned(_)) if trust_without_witnesses => Ok(()),
             Ok(Judged::LogSigned(_)) => Err(unwitnessed(
@@ -173,7 +173,8 @@ impl OldLog {
 
     /// Keeps evidence against the old log beside what is known of it.
     fn convict(&self, evidence: &Evidence) -> Failure {
-        keep_conviction(&self.home, &[&self.vkey], self.verifier.policy(), evidence)
+        let keys: Vec<&Vkey> = self.verifier.log_keys().iter().collect();
+        keep_conviction(&self.home, &keys, self.verifier.policy(), evidence)
     }
 
     /// Carries over what is worth it. Each file is written whole, and the list of logs before the new one last, so that a
@@ -191,7 +192,7 @@ impl OldLog {
         context.home.store_contacts(&contacts)?;
         context.contacts = contacts;
         let origin = self.home.origin().to_owned();
-        let end = EndDocument::new(origin, self.vkey.to_string(), handover.to_string());
+        let end = EndDocument::new(origin, self.verifier.log_keys(), handover.to_string());
         self.home.store_end(&end)?;
         let mut predecessors = context.predecessors.clone();
         predecessors.add(self.home.predecessors()?.ended);
@@ -285,19 +286,18 @@ impl Context {
         let Some(end) = end else {
             return Ok(None);
         };
-        let (Ok(handover), Ok(vkey)) = (Handover::parse(end.handover.as_bytes()), Vkey::parse(&end.vkey))
-        else {
+        let (Ok(handover), Some(keys)) = (Handover::parse(end.handover.as_bytes()), end.log_keys()) else {
             return Err(Failure::new(Verdict::Failed, "home_damaged", "predecessors.json is damaged"));
         };
+        let keys: Vec<&Vkey> = keys.iter().collect();
         let evidence = Evidence::AfterHandover { a: handover.declared().clone(), b: note.clone() };
-        if !handover.declaration().is_contradicted_by(checkpoint) || evidence.verify(&[&vkey], None).is_err()
-        {
+        if !handover.declaration().is_contradicted_by(checkpoint) || evidence.verify(&keys, None).is_err() {
             return Ok(None);
         }
         let Some(home) = self.home.beside(&end.origin)? else {
-            return Ok(Some(keep_conviction(&self.home, &[&vkey], None, &evidence)));
+            return Ok(Some(keep_conviction(&self.home, &keys, None, &evidence)));
         };
-        Ok(Some(keep_conviction(&home, &[&vkey], None, &evidence)))
+        Ok(Some(keep_conviction(&home, &keys, None, &evidence)))
     }
 }
 

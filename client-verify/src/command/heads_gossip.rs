@@ -94,9 +94,9 @@ impl Context {
     }
 
     async fn examine_checkpoint(&mut self, from: &str, text: &str) -> Result<Option<Finding>, Failure> {
-        let Some(vkey) = self.verifier.log_vkey() else {
+        if self.verifier.log_keys().is_empty() {
             return Ok(None);
-        };
+        }
         let parsed = SignedNote::parse(text.as_bytes()).ok();
         let parsed = parsed.and_then(|note| Some((Checkpoint::from_note(&note).ok()?, note)));
         let Some((checkpoint, theirs)) = parsed else {
@@ -105,7 +105,7 @@ impl Context {
         if let Some(failure) = self.head_after_end(&theirs, &checkpoint)? {
             return Ok(Some(Finding::Alarm(failure)));
         }
-        let weight = self.weigh(vkey, &theirs, &checkpoint);
+        let weight = self.weigh(&theirs, &checkpoint);
         let remark = match weight {
             Weight::Nothing(remark) => return Ok(Some(Finding::Remark(remark))),
             Weight::Signed(remark) => Some(Finding::Remark(remark)),
@@ -179,20 +179,21 @@ impl Context {
         }
     }
 
-    fn weigh(&self, vkey: &Vkey, theirs: &SignedNote, checkpoint: &Checkpoint) -> Weight {
+    fn weigh(&self, theirs: &SignedNote, checkpoint: &Checkpoint) -> Weight {
         if checkpoint.origin() != self.origin {
             return Weight::Nothing("the checkpoint in it is of another log");
         }
         // Lines of others that do not verify are not held against the log's own.
+        let keys: Vec<&Vkey> = self.verifier.log_keys().iter().collect();
         let signed = theirs.signatures().iter().any(|line| {
-            note::verify_lines(theirs.text(), std::slice::from_ref(line), &[vkey])
+            note::verify_lines(theirs.text(), std::slice::from_ref(line), &keys)
                 .is_ok_and(|lines| !lines.is_empty())
         });
         let Some(policy) = self.verifier.policy().filter(|_| signed) else {
             return Weight::Nothing("the log has not signed the checkpoint in it");
         };
         let ahead = Duration::from_millis(self.verifier.configuration().max_ahead);
-        match Judge::of_log(policy, [vkey], Horizon::at(now(), ahead)).judge(theirs) {
+        match Judge::of_log(policy, keys, Horizon::at(now(), ahead)).judge(theirs) {
             Ok(_) => Weight::Witnessed,
             Err(JudgeError::QuorumNotMet { .. }) => {
                 Weight::Signed("too few witnesses have signed the checkpoint in it")

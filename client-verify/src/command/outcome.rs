@@ -153,6 +153,11 @@ impl From<VerifyError> for Failure {
             VerifyError::Head(HeadError::AuditorTime) => {
                 Self::new(Verdict::Stale, "auditor_head_too_old", &error)
             }
+            VerifyError::Head(HeadError::Judge(JudgeError::LogSignatureMissing)) => {
+                let message = "no key that the policy (or, where it has no log lines, the configuration) names for this \
+                               log has signed the head; if the log's operator has changed its keys, the policy is old";
+                Self::new(Verdict::Invalid, "log_key_unknown", message)
+            }
             VerifyError::Head(_) => Self::new(Verdict::Invalid, "head", &error),
             VerifyError::Violation(Violation::NotFound) => {
                 Self::new(Verdict::Invalid, "version_not_there", &error)

@@ -72,7 +72,7 @@ async fn prove(context: &Context, index: u64, note: SignedNote) -> Result<(Vec<u
         .verifier
         .policy()
         .ok_or_else(|| Failure::new(Verdict::Usage, "missing_option", "this command needs --policy"))?;
-    let judge = Judge::of_log(policy, context.verifier.log_vkey(), Horizon::ignored());
+    let judge = Judge::of_log(policy, context.verifier.log_keys(), Horizon::ignored());
     match proof.verify(&leaf_hash(&entry), &judge) {
         Ok(_) => Ok((entry, proof)),
         Err(error) => Err(invalid(&error)),
@@ -140,8 +140,8 @@ fn describe(
             outcome.note(format!("the {what} is in {}", path.display()));
         }
     }
-    if let (Some(vkey), Some(policy)) = (context.verifier.log_vkey(), context.verifier.policy())
-        && !policy.log_keys(&context.origin).any(|known| known == vkey)
+    if let ([vkey], Some(policy)) = (context.verifier.log_keys(), context.verifier.policy())
+        && policy.logs().is_empty()
     {
         outcome
             .note("this policy does not name the log; `keyglass proof verify` needs one that has this line:");

@@ -62,7 +62,7 @@ impl Context {
 
     /// Keeps evidence that convicts the log, and says where.
     pub(super) fn convict(&self, evidence: &Evidence) -> Failure {
-        let keys: Vec<_> = self.verifier.log_vkey().into_iter().collect();
+        let keys: Vec<_> = self.verifier.log_keys().iter().collect();
         keep_conviction(&self.home, &keys, self.verifier.policy(), evidence)
     }
 

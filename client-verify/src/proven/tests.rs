@@ -291,8 +291,8 @@ fn vector_searches_are_bound_to_their_log() {
         };
         assert_eq!(u64::from(value.version()), honest["result"]["version"].as_u64().unwrap());
         assert_eq!(value.bytes(), bytes(&honest["result"]["value"]));
-        let origin = match verifier.log_vkey() {
-            Some(vkey) => vkey.name().as_str().to_owned(),
+        let origin = match verifier.origin() {
+            Some(origin) => origin.to_owned(),
             None => keyglass_account::origin::of_configuration(&bytes(&session["config"])),
         };
         assert_eq!((value.origin.as_str(), value.label.as_slice()), (origin.as_str(), label.as_slice()));

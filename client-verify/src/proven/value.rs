@@ -127,8 +127,8 @@ pub fn search(
 /// # Errors
 /// Never for a configuration that was decoded; the type is the codec's.
 pub fn origin(verifier: &Verifier) -> Result<String, VerifyError> {
-    match verifier.log_vkey() {
-        Some(vkey) => Ok(vkey.name().as_str().to_owned()),
+    match verifier.origin() {
+        Some(origin) => Ok(origin.to_owned()),
         None => Ok(of_configuration(&verifier.configuration().encode()?)),
     }
 }

@@ -1,6 +1,7 @@
 //! What a home keeps so that a log can be followed by another: whom it trusted, where a log ended, what came before.
 
 use keyglass_keytrans::client::Verifier;
+use keyglass_tlog::note::Vkey;
 use serde::{Deserialize, Serialize};
 
 use super::{document::Format, text};
@@ -42,8 +43,11 @@ pub struct EndDocument {
     format: Format<1>,
     /// The log's origin.
     pub origin: String,
-    /// The log's vkey, under which the handover was verified.
-    pub vkey: String,
+    /// The first of the log's keys, under which the handover was verified.
+    vkey: String,
+    /// Its other keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    further_vkeys: Vec<String>,
     /// The handover.
     pub handover: String,
 }
@@ -51,8 +55,17 @@ pub struct EndDocument {
 impl EndDocument {
     /// The document of a verified handover.
     #[must_use]
-    pub fn new(origin: String, vkey: String, handover: String) -> Self {
-        Self { format: Format, origin, vkey, handover }
+    pub fn new(origin: String, log_keys: &[Vkey], handover: String) -> Self {
+        let mut vkeys = log_keys.iter().map(Vkey::to_string);
+        let vkey = vkeys.next().unwrap_or_default();
+        Self { format: Format, origin, vkey, further_vkeys: vkeys.collect(), handover }
+    }
+
+    /// The keys of the log that ended; `None` if the file is damaged.
+    #[must_use]
+    pub fn log_keys(&self) -> Option<Vec<Vkey>> {
+        let vkeys = core::iter::once(&self.vkey).chain(&self.further_vkeys);
+        vkeys.map(|vkey| Vkey::parse(vkey).ok()).collect()
     }
 }
 

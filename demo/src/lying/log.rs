@@ -2,7 +2,6 @@
 
 use std::{fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use keyglass_crypto::sign::SigningKey;
 use keyglass_log_server::{
     clock::SystemClock,
     data_dir::DataDir,
@@ -53,8 +52,7 @@ impl LyingLog {
         let identity = Arc::new(data.identity);
         let store: Arc<dyn Store> = Arc::new(RocksStore::new(data.db));
         let published = Arc::new(Published::open(&*store).map_err(lying)?);
-        let key = SigningKey::from_seed(identity.log_key.to_seed().expose());
-        let signer = HeadSigner::new(key, &identity.origin, identity.configuration.clone()).map_err(lying)?;
+        let signer = HeadSigner::of(&identity).map_err(lying)?;
         let (sender, sequenced) = watch::channel(sequencer::State::default());
         let parts = sequencer::Parts {
             store: Arc::clone(&store),

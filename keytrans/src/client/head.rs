@@ -152,10 +152,10 @@ impl Verifier {
                 key.verify(&tbs.encode()?, &Signature(signature)).map_err(|_| HeadError::Signature)?;
                 Ok(VerifiedHead::Draft { tree_size: head.tree_size, root })
             }
-            HeadTrust::Tlog { vkey, policy, .. } => {
+            HeadTrust::Tlog { log, policy, .. } => {
                 let lines = note::parse_signature_lines(&head.signature).map_err(HeadError::Lines)?;
-                let checkpoint = checkpoint(vkey.name().as_str(), head.tree_size, root)?;
-                let judge = Judge::of_log(policy, [vkey], self.horizon(now));
+                let checkpoint = checkpoint(&log.origin, head.tree_size, root)?;
+                let judge = Judge::of_log(policy, &log.keys, self.horizon(now));
                 Ok(judge.judge_lines(checkpoint, &lines).map_err(HeadError::Judge)?.into())
             }
         }
@@ -221,11 +221,11 @@ impl Verifier {
                 key.verify(&tbs.encode()?, &Signature(signature)).map_err(|_| HeadError::AuditorSignature)?;
                 Ok(())
             }
-            HeadTrust::Tlog { vkey, auditor: key, .. } => {
+            HeadTrust::Tlog { log, auditor: key, .. } => {
                 let key = key.as_ref().ok_or(HeadError::AuditorPresence)?;
                 let lines = note::parse_signature_lines(&auditor.signature).map_err(HeadError::Lines)?;
                 let [_line] = lines.as_slice() else { return Err(HeadError::AuditorSignature.into()) };
-                let text = checkpoint(vkey.name().as_str(), auditor.tree_size, root)?.text();
+                let text = checkpoint(&log.origin, auditor.tree_size, root)?.text();
                 let verified =
                     note::verify_lines(&text, &lines, &[key]).map_err(|_| HeadError::AuditorSignature)?;
                 // The cosignature does not cover the timestamp beside it, so its own time must say the same.

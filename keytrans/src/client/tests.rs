@@ -241,11 +241,11 @@ fn a_verifier_says_whom_it_trusts() {
     };
     let draft = Session::new(town(CipherSuite::Draft)).verifier;
     assert_eq!(draft.suite(), CipherSuite::Draft);
-    assert!(draft.log_vkey().is_none() && draft.policy().is_none());
+    assert!(draft.log_keys().is_empty() && draft.origin().is_none() && draft.policy().is_none());
     let log = town(CipherSuite::Tlog);
     let tlog = Session::new(log.clone()).verifier;
     assert_eq!((tlog.suite(), tlog.configuration()), (CipherSuite::Tlog, &log.config));
-    assert_eq!(tlog.log_vkey().unwrap().name().as_str(), log.origin());
+    assert_eq!(tlog.origin(), Some(log.origin().as_str()));
     assert!(tlog.policy().unwrap().logs().is_empty());
 }
 

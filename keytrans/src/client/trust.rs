@@ -60,7 +60,14 @@ pub enum ConfigurationError {
 #[derive(Debug, Clone)]
 pub(super) enum HeadTrust {
     Draft { key: VerifyingKey, auditor: Option<VerifyingKey> },
-    Tlog { vkey: Vkey, policy: Box<Policy>, auditor: Option<Vkey> },
+    Tlog { log: TlogKeys, policy: Box<Policy>, auditor: Option<Vkey> },
+}
+
+/// The keys of a log of suite 0xF001, at least one, all with the origin for their name.
+#[derive(Debug, Clone)]
+pub(super) struct TlogKeys {
+    pub(super) origin: String,
+    pub(super) keys: Vec<Vkey>,
 }
 
 /// Verifies the responses of one log. It holds no state of the user's and never changes.
@@ -130,13 +137,38 @@ impl Verifier {
         self.suite
     }
 
-    /// The log's vkey, under suite 0xF001. Its name is the origin.
+    /// The log's keys, under suite 0xF001; none under 0x0002. One of them must have signed a head, and the name of each is
+    /// the origin.
+    ///
+    /// They are those of the policy's `log` lines for this origin, in their order; where the policy has no `log` lines, the
+    /// one that the configuration names.
     #[must_use]
-    pub fn log_vkey(&self) -> Option<&Vkey> {
+    pub fn log_keys(&self) -> &[Vkey] {
+        match &self.heads {
+            HeadTrust::Draft { .. } => &[],
+            HeadTrust::Tlog { log, .. } => &log.keys,
+        }
+    }
+
+    /// The log's origin, under suite 0xF001.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
         match &self.heads {
             HeadTrust::Draft { .. } => None,
-            HeadTrust::Tlog { vkey, .. } => Some(vkey),
+            HeadTrust::Tlog { log, .. } => Some(&log.origin),
         }
+    }
+
+    /// Judges the same log by the same keys, and asks for no witness: to learn what it has signed, never to use it.
+    ///
+    /// # Errors
+    /// [`ConfigurationError::Policy`], which does not occur.
+    pub fn without_witnesses(&self) -> Result<Self, ConfigurationError> {
+        let mut verifier = self.clone();
+        if let HeadTrust::Tlog { policy, .. } = &mut verifier.heads {
+            **policy = Policy::parse(b"quorum none\n")?;
+        }
+        Ok(verifier)
     }
 
     /// The policy, under suite 0xF001.
@@ -172,8 +204,13 @@ fn tlog_trust(
         return Err(ConfigurationError::VkeyType);
     }
     let policy = Policy::parse(policy.ok_or(ConfigurationError::NoPolicy)?)?;
-    if !policy.logs().is_empty() && !policy.logs().iter().any(|known| *known.vkey() == log) {
-        return Err(ConfigurationError::PolicyForAnotherLog);
+    let mut keys: Vec<Vkey> = policy.log_keys(origin).cloned().collect();
+    if keys.is_empty() {
+        if !policy.logs().is_empty() {
+            return Err(ConfigurationError::PolicyForAnotherLog);
+        }
+        keys.push(log.clone());
     }
-    Ok(HeadTrust::Tlog { vkey: log, policy: Box::new(policy), auditor })
+    let log = TlogKeys { origin: origin.to_owned(), keys };
+    Ok(HeadTrust::Tlog { log, policy: Box::new(policy), auditor })
 }

@@ -95,7 +95,7 @@ pub struct Status {
 pub struct Parts {
     /// The heads that are held.
     pub heads: Arc<AuditorHeads>,
-    /// The SHA-256 of the encoded configuration, by which the auditor knows the log.
+    /// The id by which the auditor knows the log ([`keyglass_keytrans::config::Configuration::log_id`]).
     pub log: keyglass_crypto::hash::Digest,
     /// Where the log is.
     pub store: Arc<dyn Store>,

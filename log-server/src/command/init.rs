@@ -2,18 +2,18 @@
 
 use std::path::Path;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use keyglass_log_server::{
     data_dir::DataDir,
     init::{Choices, new_log},
     server::service_families,
+    signing_keys::{self, Kind},
 };
 use rand::{
     SeedableRng as _,
     rngs::{StdRng, SysRng},
 };
 
-use super::{CommandError, InitOptions, Mode, print_line};
+use super::{CommandError, InitOptions, Mode, keys::print_identity};
 
 /// Makes the log in `data` and prints what others need to know of it.
 pub(super) fn run(data: &Path, options: &InitOptions) -> Result<(), CommandError> {
@@ -38,11 +38,13 @@ pub(super) fn run(data: &Path, options: &InitOptions) -> Result<(), CommandError
     };
     let mut rng = StdRng::try_from_rng(&mut SysRng).map_err(std::io::Error::other)?;
     let log = new_log(&choices, &mut rng)?;
+    if options.ml_dsa {
+        // Before anything is written.
+        signing_keys::check(&log.identity, Kind::MlDsa44)?;
+    }
     DataDir::create(data, &log.identity, &service_families())?;
-    let printed = serde_json::json!({
-        "vkey": log.vkey.to_string(),
-        "origin": log.identity.origin,
-        "configuration": STANDARD.encode(&log.identity.encoded),
-    });
-    print_line(&printed.to_string())
+    if options.ml_dsa {
+        signing_keys::add(data, Kind::MlDsa44, &mut rng)?;
+    }
+    print_identity(data)
 }

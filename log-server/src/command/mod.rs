@@ -1,8 +1,9 @@
-//! The command line: `init`, `serve`, `reset` and `erase`.
+//! The command line: `init`, `serve`, `keys`, `reset`, `erase` and `handover`.
 
 mod erase;
 mod handover;
 mod init;
+mod keys;
 mod reset;
 mod serve;
 
@@ -19,12 +20,14 @@ use keyglass_log_server::{
     publisher::PolicyUnusable,
     server::Failed,
     server::StartError,
+    signing_keys::KeysError,
 };
 use keyglass_service::tls::{RootOptions, TlsError, TlsOptions};
 use keyglass_tlog::{note::Vkey, policy::PolicyError};
 use thiserror::Error;
 
 use handover::HandoverOptions;
+use keys::KeysCommand;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 another failure; 2 wrong usage; 3 the data directory was refused; 4 the policy was refused; 5 the \
@@ -64,7 +67,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make a new log. Prints one JSON object: vkey, origin, configuration (base64 of the TLS encoding)
+    /// Make a new log. Prints one JSON object: vkey, vkeys (of all its keys), origin, configuration (base64 of the TLS
+    /// encoding)
     ///
     /// Needs --data and --prefix. What is chosen here stays: the origin commits to the configuration, so that a change
     /// of anything in it is another log. A directory that is not empty is not touched.
@@ -74,6 +78,11 @@ enum Command {
     /// Needs --data, --listen and --policy, and --auditor where the configuration names an auditor. The first line on stdout is a JSON object with the URL that is served
     /// (`listening`); the log goes to stderr, filtered by RUST_LOG. SIGTERM ends it.
     Serve,
+    /// List, add and retire the keys that the log signs its heads with. Prints the object that `init` prints
+    ///
+    /// Needs --data. A running server takes no notice before it is started anew.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Put a reset record on top of an account whose owner has lost all keys, in a running server
     ///
     /// Needs --data, --label and --record. A reset is the provider's word alone: it is logged, every client says so, and
@@ -101,6 +110,10 @@ struct InitOptions {
     /// init: the cipher suite. 0xF001 has heads that witnesses can cosign, 0x0002 is the draft's
     #[arg(long, global = true, value_name = "SUITE", default_value = "0xF001", value_parser = parse_suite)]
     suite: CipherSuite,
+
+    /// init: sign heads with an ML-DSA-44 key as well. One can be added later too, with `keys add --ml-dsa`
+    #[arg(long, global = true)]
+    ml_dsa: bool,
 
     /// init: who vouches for the log beside itself
     #[arg(long, global = true, value_enum)]
@@ -218,6 +231,8 @@ enum CommandError {
     Heartbeat { heartbeat: u64, max_behind: u64 },
     #[error(transparent)]
     Data(#[from] DataError),
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     #[error("{}: {source}", .path.display())]
     File { path: PathBuf, source: std::io::Error },
     #[error("{}: {source}", .path.display())]
@@ -260,6 +275,8 @@ impl CommandError {
             | Self::Heartbeat { .. }
             | Self::Bounds => 2,
             Self::Start(StartError::AuditorAddress { .. }) => 2,
+            Self::Keys(KeysError::Data(_)) => 3,
+            Self::Keys(_) => 2,
             Self::Data(_) | Self::End(_) | Self::Start(_) => 3,
             Self::PolicyFile { .. } | Self::Policy { .. } | Self::PolicyUnusable { .. } => 4,
             Self::Tls(TlsError::Incomplete) => 2,
@@ -293,6 +310,7 @@ fn dispatch(arguments: &Arguments) -> Result<(), CommandError> {
     let name = match &arguments.command {
         Command::Init => "init",
         Command::Serve => "serve",
+        Command::Keys(_) => "keys",
         Command::Reset => "reset",
         Command::Erase(_) => "erase",
         Command::Handover(_) => "handover",
@@ -301,6 +319,7 @@ fn dispatch(arguments: &Arguments) -> Result<(), CommandError> {
     match &arguments.command {
         Command::Init => init::run(data, &arguments.init),
         Command::Serve => serve::run(data, &arguments.serve),
+        Command::Keys(command) => keys::run(data, command, arguments.init.ml_dsa),
         Command::Reset => reset::run(data, &arguments.reset, arguments.json),
         Command::Erase(options) => {
             erase::run(data, arguments.reset.label.as_deref(), options, arguments.json)

@@ -47,9 +47,7 @@ impl Place {
         let log = new_log(&choices("log.example", CipherSuite::Tlog), &mut StdRng::seed_from_u64(1)).unwrap();
         DataDir::create(&path, &log.identity, &service_families()).unwrap();
         let opened = DataDir::open(&path, &service_families()).unwrap();
-        let key = SigningKey::from_seed(opened.identity.log_key.to_seed().expose());
-        let signer =
-            HeadSigner::new(key, &opened.identity.origin, opened.identity.configuration.clone()).unwrap();
+        let signer = HeadSigner::of(&opened.identity).unwrap();
         let store = RocksStore::new(opened.db);
         for size in 0..sequenced {
             let mut tree = appender(&*store.snapshot().unwrap(), signer.log_hash(), size).unwrap();
@@ -68,7 +66,7 @@ impl Place {
         }
         if published > 0 {
             let root = log_tree::root(&*store.snapshot().unwrap(), signer.log_hash(), published).unwrap();
-            let head = signer.sign(published, root.unwrap()).unwrap();
+            let head = signer.sign(published, root.unwrap(), keyglass_tlog::time::UnixSeconds(1)).unwrap();
             let policy = Policy::parse(b"quorum none\n").unwrap();
             store.publish(&to_publish(&head, &policy, &Default::default()).unwrap()).unwrap();
         }
@@ -87,7 +85,7 @@ fn a_stopped_log_ends_once_and_is_not_served_again() {
     assert_eq!((handover.declaration().size, &handover.declaration().to), (5, &next()));
     let policy = Policy::parse(b"quorum none\n").unwrap();
     let judge = Judge::of_log(&policy, [&place.vkey], Horizon::ignored());
-    assert_eq!(handover.verify(&place.vkey, &judge).unwrap().tree().0, 5);
+    assert_eq!(handover.verify(std::slice::from_ref(&place.vkey), &judge).unwrap().tree().0, 5);
     // The same again, and no other.
     assert_eq!(end(place.open().unwrap(), next()).unwrap(), handover);
     let other = new_log(&choices("log.example/other", CipherSuite::Tlog), &mut StdRng::seed_from_u64(3));

@@ -99,8 +99,14 @@ pub struct AuditorReport {
 pub struct WitnessReport {
     /// Its name in the policy.
     pub name: String,
-    /// The size that it has cosigned last, since this process began.
+    /// The largest size that it is known to have cosigned.
     pub cosigned: u64,
+    /// How many entries of the newest head it lacks.
+    pub lag: u64,
+    /// Since when it lacks some, in milliseconds since the Unix epoch; absent while it lacks none.
+    pub lagging_since_ms: Option<u64>,
+    /// When its last cosignature arrived, likewise; absent if none has since this process began.
+    pub last_cosigned_ms: Option<u64>,
     /// How often in a row it has failed.
     pub failures: u32,
     /// How it failed last.
@@ -186,9 +192,18 @@ impl Watched {
             );
         }
         let witness = |status: publisher::WitnessStatus| {
+            let lag = status.lag(publisher.target);
             let (failures, error) =
                 status.failing.map_or((0, None), |(n, error)| (n, Some(error.to_string())));
-            WitnessReport { name: status.name, cosigned: status.cosigned, failures, error }
+            WitnessReport {
+                cosigned: status.cosigned,
+                lag,
+                lagging_since_ms: status.lagging_since.map(|since| since.0),
+                last_cosigned_ms: status.last.map(|last| last.0),
+                name: status.name,
+                failures,
+                error,
+            }
         };
         Report {
             status: match (&failed, problems.is_empty()) {

@@ -28,7 +28,11 @@ use super::{
     failure::Failure,
     health::{AuditorReport, Watched},
 };
-use crate::pruning::Status;
+use crate::{pruning::Status, publisher::Meters};
+
+mod witnesses;
+
+use witnesses::WitnessGauges;
 
 /// The labels of requests.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -40,11 +44,6 @@ struct RequestLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
     route: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WitnessLabels {
-    witness: String,
 }
 
 /// What pruning has done; all stay 0 where log entries do not expire.
@@ -93,8 +92,7 @@ pub struct Metrics {
     missing: Gauge,
     unwitnessed: Gauge,
     failed: Gauge,
-    cosigned: Family<WitnessLabels, Gauge>,
-    failures: Family<WitnessLabels, Gauge>,
+    witnesses: WitnessGauges,
     pruning: PruningGauges,
     auditor: AuditorGauges,
     connections: Connections,
@@ -139,8 +137,10 @@ fn histogram() -> Histogram {
     Histogram::new(exponential_buckets(0.000_25, 2.0, 16))
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+impl Metrics {
+    /// Metrics that include what a publisher counts.
+    #[must_use]
+    pub fn new(meters: &Meters) -> Self {
         let mut registry = Registry::with_prefix("keyglass_log");
         let requests = Family::default();
         registry.register("http_requests", "Requests by route and status", requests.clone());
@@ -156,13 +156,8 @@ impl Default for Metrics {
         registry.register("missing_witnesses", "Cosignatures that the newest head lacks", missing.clone());
         registry.register("unwitnessed", "1 if the policy requires no witness", unwitnessed.clone());
         registry.register("failed", "1 if the log has to be restarted", failed.clone());
-        let (cosigned, failures) = (Family::default(), Family::default());
-        registry.register(
-            "witness_cosigned_entries",
-            "The size that a witness cosigned last",
-            cosigned.clone(),
-        );
-        registry.register("witness_failures", "Failures in a row of a witness", failures.clone());
+        let witnesses = WitnessGauges::registered(&mut registry);
+        meters.register(&mut registry);
         let pruning = PruningGauges::register(&mut registry);
         let auditor = AuditorGauges::registered(&mut registry);
         let connections = Connections::default();
@@ -177,16 +172,13 @@ impl Default for Metrics {
             missing,
             unwitnessed,
             failed,
-            cosigned,
-            failures,
+            witnesses,
             pruning,
             auditor,
             connections,
         }
     }
-}
 
-impl Metrics {
     /// The counts of connections that are shown with the rest, for the server to keep.
     #[must_use]
     pub fn connections(&self) -> Connections {
@@ -209,11 +201,8 @@ impl Metrics {
         if let Some(auditor) = &report.auditor {
             self.auditor.observe(auditor);
         }
-        for witness in &report.witnesses {
-            let labels = WitnessLabels { witness: witness.name.clone() };
-            self.cosigned.get_or_create(&labels).set(signed(witness.cosigned));
-            self.failures.get_or_create(&labels).set(i64::from(witness.failures));
-        }
+        let now = watched.clock.now().0;
+        report.witnesses.iter().for_each(|witness| self.witnesses.observe(witness, now));
     }
 }
 

@@ -1,19 +1,20 @@
 //! One head and the cosignatures for it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use keyglass_tlog::{note::SignatureLine, policy::Name};
 use tokio::time::Instant;
 
 use super::{
     Settings,
+    coordinator::Answer,
     head::{Cosignatures, SignedHead},
 };
 
 /// A head that the witnesses are asked about.
 pub(super) struct Round {
     head: Arc<SignedHead>,
-    asked: usize,
+    /// The workers whose answer the grace is for and has not come yet.
+    expected: BTreeSet<usize>,
     cosignatures: Cosignatures,
     /// Whether there is something that was not tried to be published yet.
     due: bool,
@@ -22,12 +23,12 @@ pub(super) struct Round {
 }
 
 impl Round {
-    /// The round of a new head; `asked` witnesses are asked.
-    pub(super) fn new(head: SignedHead, asked: usize) -> Self {
+    /// The round of a new head, with the workers that are likely to answer soon.
+    pub(super) fn new(head: SignedHead, expected: BTreeSet<usize>) -> Self {
         // Under `quorum none` no answer has to come first.
         Self {
             head: Arc::new(head),
-            asked,
+            expected,
             cosignatures: Cosignatures::new(),
             due: true,
             began: Instant::now(),
@@ -35,10 +36,10 @@ impl Round {
         }
     }
 
-    /// The round of a head that is published with these cosignatures.
-    pub(super) fn resumed(head: SignedHead, asked: usize, cosignatures: Cosignatures) -> Self {
-        let now = Instant::now();
-        Self { cosignatures, due: false, published_at: Some(now), ..Self::new(head, asked) }
+    /// The round of a head that is published with these cosignatures, and `due` to be published anew or not.
+    pub(super) fn resumed(head: SignedHead, cosignatures: Cosignatures, due: bool) -> Self {
+        let published_at = Some(Instant::now());
+        Self { cosignatures, due, published_at, ..Self::new(head, BTreeSet::new()) }
     }
 
     pub(super) fn head(&self) -> &SignedHead {
@@ -57,14 +58,29 @@ impl Round {
         &self.cosignatures
     }
 
-    /// Adds a cosignature that has been verified.
-    pub(super) fn add(&mut self, name: Name, line: SignatureLine) {
-        self.due |= self.cosignatures.insert(name, line.clone()).as_ref() != Some(&line);
+    pub(super) fn expected(&self) -> &BTreeSet<usize> {
+        &self.expected
     }
 
-    /// Whether cosignatures have come since the last attempt to publish; asking counts as the attempt.
-    pub(super) fn is_due(&mut self) -> bool {
-        core::mem::replace(&mut self.due, false)
+    /// Adds cosignatures that have been verified.
+    pub(super) fn answered(&mut self, answer: Answer) {
+        self.expected.remove(&answer.worker);
+        for (name, line) in answer.lines {
+            self.due |= self.cosignatures.insert(name, line.clone()).as_ref() != Some(&line);
+        }
+    }
+
+    /// When to publish what has come: at once as long as nothing of this head is published; further cosignatures in one go,
+    /// since each publication waits for the disk.
+    pub(super) fn due_at(&self, settings: &Settings) -> Option<Instant> {
+        self.due.then(|| self.published_at.map_or(self.began, |at| self.grace_ends(at, settings)))
+    }
+
+    /// Whether that time has come; asking counts as the attempt.
+    pub(super) fn is_due(&mut self, now: Instant, settings: &Settings) -> bool {
+        let due = self.due_at(settings).is_some_and(|at| at <= now);
+        self.due &= !due;
+        due
     }
 
     pub(super) fn published(&mut self) {
@@ -74,9 +90,15 @@ impl Round {
     /// When to turn to a newer head, if one waits.
     pub(super) fn ends_at(&self, settings: &Settings) -> Instant {
         match self.published_at {
-            Some(at) if self.cosignatures.len() >= self.asked => at,
-            Some(at) => at.checked_add(settings.grace).unwrap_or(at),
+            Some(at) => self.grace_ends(at, settings),
             None => self.began.checked_add(settings.patience).unwrap_or(self.began),
         }
+    }
+
+    fn grace_ends(&self, published_at: Instant, settings: &Settings) -> Instant {
+        if self.expected.is_empty() {
+            return published_at;
+        }
+        published_at.checked_add(settings.grace).unwrap_or(published_at)
     }
 }

@@ -1,4 +1,4 @@
-//! One witness: asking it for a cosignature, and believing only what verifies.
+//! The witnesses at one URL: asking for their cosignatures, and believing only what verifies.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// The longest answer that is read. Eight ML-DSA-44 lines fit.
+/// The longest answer that is read. Nine ML-DSA-44 lines fit.
 const MAX_ANSWER: usize = 32 * 1024;
 
 /// Why a witness gave no cosignature.
@@ -70,9 +70,28 @@ pub enum AskError {
     Store(#[from] StoreError),
 }
 
-/// The connection to a witness.
+impl AskError {
+    /// One word for all errors of a kind.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Deadline => "deadline",
+            Self::Unreachable(_) => "unreachable",
+            Self::Refused(_) => "refused",
+            Self::Newer { .. } | Self::Ahead { .. } | Self::NamesSizes | Self::NoSize => "conflict",
+            Self::TooLong | Self::NoCosignature(_) => "no_cosignature",
+            Self::NotACheckpoint | Self::Store(_) => "own_failure",
+        }
+    }
+}
+
+/// What a witness's answer is worth for one of the keys that were asked for.
+pub(super) type Cosigned = Result<SignatureLine, AskError>;
+
+/// The connection to a witness: an operator's keys at one URL.
 pub(super) struct Witness {
-    pub(super) policy: policy::Witness,
+    /// Its lines in the policy, one for each key; at least one.
+    pub(super) policies: Vec<policy::Witness>,
     pub(super) add_checkpoint: Url,
     pub(super) http: reqwest::Client,
     pub(super) store: Arc<dyn Store>,
@@ -85,28 +104,28 @@ pub(super) struct Witness {
 }
 
 impl Witness {
-    /// Asks for a cosignature, a second time if the witness names the size to start from.
+    /// Asks for the cosignatures of all keys, a second time if the witness names the size to start from. The result has one
+    /// element for each of `policies`, of which at least one is good.
     ///
     /// # Errors
-    /// [`AskError`].
-    pub(super) async fn ask(&mut self, head: &SignedHead) -> Result<SignatureLine, AskError> {
-        let OwnSignature::Checkpoint(checkpoint, line) = &head.signature else {
+    /// [`AskError`], if none is.
+    pub(super) async fn ask(&mut self, head: &SignedHead) -> Result<Vec<Cosigned>, AskError> {
+        let OwnSignature::Checkpoint(checkpoint, lines) = &head.signature else {
             return Err(AskError::NotACheckpoint);
         };
         let deadline = self.deadline;
-        let answer = self.ask_within_deadline(checkpoint, line);
+        let answer = self.ask_within_deadline(checkpoint, lines);
         tokio::time::timeout(deadline, answer).await.map_err(|_| AskError::Deadline)?
     }
 
     async fn ask_within_deadline(
         &mut self,
         checkpoint: &Checkpoint,
-        own: &SignatureLine,
-    ) -> Result<SignatureLine, AskError> {
+        own: &[SignatureLine],
+    ) -> Result<Vec<Cosigned>, AskError> {
         let size = checkpoint.tree_size();
         self.size = self.size.min(size);
-        let note =
-            SignedNote::new(&checkpoint.text(), vec![own.clone()]).map_err(|_| AskError::NotACheckpoint)?;
+        let note = SignedNote::new(&checkpoint.text(), own.to_vec()).map_err(|_| AskError::NotACheckpoint)?;
         // Between our question and its repetition another process of this log may have reached the witness.
         for _ in 0..3 {
             let proof = self.consistency_proof(self.size, size).await?;
@@ -116,9 +135,9 @@ impl Witness {
             let response = response.map_err(|error| unreachable(&error))?;
             match response.status() {
                 StatusCode::OK => {
-                    let line = self.cosignature(&read(response).await?, checkpoint)?;
+                    let cosigned = self.cosignatures(&read(response).await?, checkpoint)?;
                     self.size = size;
-                    return Ok(line);
+                    return Ok(cosigned);
                 }
                 StatusCode::CONFLICT => {
                     let told = told_size(response).await?;
@@ -154,12 +173,20 @@ impl Witness {
         Ok(proof.unwrap_or_default())
     }
 
-    /// The witness's own valid line in its answer. Lines of other keys are ignored, as tlog-witness says.
-    fn cosignature(&self, answer: &[u8], checkpoint: &Checkpoint) -> Result<SignatureLine, AskError> {
+    /// The valid lines in an answer. Each key is judged by itself, so that a line which is wrong costs that key alone; lines of
+    /// other keys are ignored, as tlog-witness says.
+    fn cosignatures(&self, answer: &[u8], checkpoint: &Checkpoint) -> Result<Vec<Cosigned>, AskError> {
         let horizon = Horizon::at(self.clock.now(), self.max_ahead);
-        let lines = parse_cosignatures(answer, checkpoint, &[self.policy.vkey()], horizon)?;
-        // Never empty.
-        lines.into_iter().next().ok_or(AskError::NotACheckpoint)
+        let of = |policy: &policy::Witness| -> Cosigned {
+            let lines = parse_cosignatures(answer, checkpoint, &[policy.vkey()], horizon)?;
+            // Never empty.
+            lines.into_iter().next().ok_or(AskError::NotACheckpoint)
+        };
+        let mut cosigned: Vec<Cosigned> = self.policies.iter().map(of).collect();
+        if cosigned.iter().any(Result::is_ok) {
+            return Ok(cosigned);
+        }
+        Err(cosigned.pop().and_then(Result::err).unwrap_or(AskError::NotACheckpoint))
     }
 }
 

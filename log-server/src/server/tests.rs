@@ -503,9 +503,23 @@ async fn health_and_metrics_say_what_is_wrong() {
     let search = SearchRequest { last: None, label: LABEL.to_vec(), version: None }.encode().unwrap();
     let retry = refused(client.post("/v1/search", search).await, Problem::NotPublished).await;
     assert_eq!(retry.as_deref(), Some("1"));
-    let not_ready = client.get("/readyz").await;
-    assert_eq!(not_ready.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(not_ready.text().await.unwrap().contains("no head is published yet"));
+    // The first entry is sequenced and its head refused by a witness soon.
+    let mut attempts = 0;
+    let report = loop {
+        let not_ready = client.get("/readyz").await;
+        assert_eq!(not_ready.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let report: serde_json::Value = serde_json::from_slice(&not_ready.bytes().await.unwrap()).unwrap();
+        if report["witnesses"][1]["failures"] != 0 {
+            break report;
+        }
+        attempts += 1;
+        assert!(attempts < 10_000, "{report}");
+    };
+    assert!(report["problems"][0].as_str().unwrap().contains("no head is published yet"));
+    let witness = &report["witnesses"][1];
+    assert_eq!((&witness["cosigned"], &witness["lag"]), (&0.into(), &1.into()));
+    assert!(witness["lagging_since_ms"].is_u64() && witness["last_cosigned_ms"].is_null(), "{witness}");
+    assert!(witness["error"].as_str().unwrap().contains("500"));
     assert_eq!(client.get("/healthz").await.status(), StatusCode::OK);
 
     *witnesses[1].0.manner.lock().unwrap() = Manner::Honest;
@@ -514,12 +528,26 @@ async fn health_and_metrics_say_what_is_wrong() {
     assert_eq!(ready.status(), StatusCode::OK);
     let report: serde_json::Value = serde_json::from_slice(&ready.bytes().await.unwrap()).unwrap();
     assert_eq!((&report["status"], &report["published"]), (&"ok".into(), &1.into()));
+    let witness = &report["witnesses"][1];
+    assert_eq!(
+        (&witness["name"], &witness["cosigned"], &witness["lag"]),
+        (&"w1".into(), &1.into(), &0.into())
+    );
+    assert!(witness["lagging_since_ms"].is_null() && witness["last_cosigned_ms"].is_u64(), "{witness}");
     let metrics = client.get("/metrics").await.text().await.unwrap();
     for line in [
         "keyglass_log_published_entries 1",
         "keyglass_log_unwitnessed 0",
         "keyglass_log_witness_cosigned_entries{witness=\"w1\"} 1",
-        "keyglass_log_http_requests_total{route=\"/readyz\",status=\"503\"} 1",
+        "keyglass_log_witness_lag_entries{witness=\"w1\"} 0",
+        "keyglass_log_witness_lagging_seconds{witness=\"w1\"} 0",
+        "keyglass_log_witness_last_cosignature_seconds{witness=\"w1\"} ",
+        "keyglass_log_witness_failures{witness=\"w1\"} 0",
+        "keyglass_log_witness_requests_total{witness=\"w1\",outcome=\"cosigned\"} 1",
+        "keyglass_log_witness_requests_total{witness=\"w1\",outcome=\"refused\"} ",
+        "keyglass_log_witness_request_seconds_bucket{le=\"8.192\",witness=\"w1\"} ",
+        "keyglass_log_http_requests_total{route=\"/readyz\",status=\"503\"} ",
+        "keyglass_log_http_requests_total{route=\"/readyz\",status=\"200\"} 1",
         "# EOF",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");

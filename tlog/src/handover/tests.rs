@@ -24,7 +24,7 @@ fn policy() -> Policy {
 
 fn verify(handover: &Handover, key: &Vkey) -> Result<Judged, HandoverError> {
     let policy = policy();
-    handover.verify(key, &Judge::of_log(&policy, [key], Horizon::ignored()))
+    handover.verify(std::slice::from_ref(key), &Judge::of_log(&policy, [key], Horizon::ignored()))
 }
 
 #[test]

@@ -163,6 +163,56 @@ fn published_tiles_prove_every_size() {
     }
 }
 
+/// The tiles of a tree of `size` leaves, counted out as the text says.
+fn counted(size: u64) -> Vec<Tile> {
+    let mut tiles = Vec::new();
+    let levels = (0..8).map(|level| Content::Hashes { level });
+    for content in std::iter::once(Content::Entries).chain(levels) {
+        let level = match content {
+            Content::Hashes { level } => u32::from(level),
+            Content::Entries => 0,
+        };
+        let on_level = size / 256_u64.pow(level);
+        tiles.extend((0..on_level / 256).map(|index| Tile { content, index, width: 256 }));
+        let width = u16::try_from(on_level % 256).unwrap();
+        if width > 0 {
+            tiles.push(Tile { content, index: on_level / 256, width });
+        }
+    }
+    tiles
+}
+
+#[test]
+fn every_size_has_the_tiles_that_the_text_counts_out() {
+    for size in 0..70_100 {
+        let partial = partial_tiles(size);
+        let mut expected = counted(size);
+        if size % 97 == 0 || size % 256 <= 1 || size % 256 == 255 {
+            assert_eq!(new_tiles(0, size).collect::<Vec<_>>(), expected, "{size}");
+            assert!(
+                expected.iter().all(|tile| tile.is_tile_of(size) && tile.to_string().parse() == Ok(*tile))
+            );
+        }
+        expected.retain(|tile| !tile.is_full());
+        assert_eq!(partial.collect::<Vec<_>>(), expected, "{size}");
+        // One more entry makes these, and nothing else.
+        let before = |tile: &Tile| tile.is_tile_of(size);
+        let new: Vec<Tile> = new_tiles(size, size + 1).collect();
+        assert!(new.iter().all(|tile| tile.is_tile_of(size + 1) && !before(tile)), "{size}");
+        let grown = counted_right_edge(size + 1).filter(|tile| !before(tile)).count();
+        assert_eq!(new.len(), grown, "{size}");
+    }
+}
+
+/// The last tile on each level of a tree.
+fn counted_right_edge(size: u64) -> impl Iterator<Item = Tile> {
+    let levels = (0..8_u8).map(|level| (Content::Hashes { level }, u32::from(level)));
+    std::iter::once((Content::Entries, 0)).chain(levels).filter_map(move |(content, level)| {
+        let last = (size / 256_u64.pow(level)).checked_sub(1)?;
+        Some(Tile { content, index: last / 256, width: u16::try_from(last % 256 + 1).unwrap() })
+    })
+}
+
 #[test]
 fn nodes_outside_the_tree_have_no_tile() {
     assert_eq!(tile_of_node(NodeId { level: 0, index: 5 }, 5), None);
@@ -197,6 +247,13 @@ proptest! {
         if let Ok(tile) = path.parse::<Tile>() {
             prop_assert_eq!(tile.to_string(), path);
         }
+    }
+
+    #[test]
+    fn new_tiles_are_those_that_the_smaller_tree_lacks(old in 0u64..70_000, more in 0u64..70_000) {
+        let new = old + more;
+        let lacking: Vec<Tile> = counted(new).into_iter().filter(|tile| !tile.is_tile_of(old)).collect();
+        prop_assert_eq!(new_tiles(old, new).collect::<Vec<_>>(), lacking);
     }
 
     #[test]

@@ -105,8 +105,7 @@ impl<S: Store> Rig<S> {
         };
         let identity = new_log(&choices, &mut StdRng::seed_from_u64(11)).unwrap().identity;
         let verifier = Verifier::new(&identity.encoded, Some(POLICY)).unwrap();
-        let key = keyglass_crypto::sign::SigningKey::from_seed(identity.log_key.to_seed().expose());
-        let signer = HeadSigner::new(key, &identity.origin, identity.configuration.clone()).unwrap();
+        let signer = HeadSigner::of(&identity).unwrap();
         let store = Arc::new(Twin { pruned: store, whole: MemoryStore::default(), pages: Mutex::default() });
         let clock = Arc::new(HandClock(AtomicU64::new(1_000_000)));
         let parts = Parts {
@@ -162,7 +161,7 @@ impl<S: Store> Rig<S> {
             (size, log_tree::root(&*snapshot, hash, size).unwrap().unwrap())
         };
         let policy = Policy::parse(POLICY).unwrap();
-        let signed = self.signer.sign(size, root).unwrap();
+        let signed = self.signer.sign(size, root, self.now().to_seconds()).unwrap();
         let head = to_publish(&signed, &policy, &Cosignatures::default()).unwrap();
         self.store.publish(&head).unwrap();
         let configuration = &self.identity.configuration;

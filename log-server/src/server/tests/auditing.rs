@@ -89,7 +89,7 @@ impl Auditor {
         let identity = crate::data_dir::read_identity(&rig.path()).unwrap();
         let configuration = identity.configuration.clone();
         let served = Served::default();
-        let expected = format!("/v1/auditor-head?log={}", hex::encode(identity.hash()));
+        let expected = format!("/v1/auditor-head?log={}", hex::encode(identity.id()));
         let handler = {
             let served = served.clone();
             move |uri: axum::http::Uri| async move {

@@ -17,7 +17,7 @@ async fn the_log_can_be_followed_by_its_tiles() {
     let response = client.get("/checkpoint").await;
     assert_eq!(response.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
     let note = SignedNote::parse(&response.bytes().await.unwrap()).unwrap();
-    note.verify(&[client.verifier.log_vkey().unwrap()]).unwrap();
+    note.verify(&[&client.verifier.log_keys()[0]]).unwrap();
     let checkpoint = Checkpoint::from_note(&note).unwrap();
     assert_eq!(checkpoint.origin(), rig.origin);
     let size = checkpoint.tree_size();

@@ -1,16 +1,15 @@
 //! The publisher against witnesses in this process, honest and otherwise.
 
+mod heads;
+mod hostile;
+mod keys;
+mod lag;
+
 use keyglass_crypto::sign::SigningKey;
-use keyglass_keytrans::{
-    config::{Configuration, ModeFields},
-    log_hash::LogHash,
-    log_tree::Appender,
-    prefix_tree::TreeRoot,
-};
+use keyglass_keytrans::{log_hash::LogHash, log_tree::Appender, prefix_tree::TreeRoot};
 use keyglass_tlog::{
     checkpoint::Checkpoint,
-    cosignature::Cosigner,
-    note::{KeyName, SignedNote, Vkey},
+    note::{self, KeyName, NoteSigner, Vkey},
     witness::SIZE_MEDIA_TYPE,
     witnessed::{Horizon, Judge, Judged},
 };
@@ -18,7 +17,7 @@ use keyglass_tlog::{
 use super::*;
 use crate::{
     store::{
-        Batch, EntryRecord,
+        Batch, EntryRecord, PublishedHead,
         faulty::{Fault, FaultyStore},
         memory::MemoryStore,
     },
@@ -27,18 +26,16 @@ use crate::{
 
 const ORIGIN: &str = "log.example/test";
 
+fn note_signer(seed: u8) -> NoteSigner {
+    NoteSigner::new(KeyName::new(ORIGIN).unwrap(), SigningKey::from_seed(&[seed; 32]))
+}
+
 fn signer() -> HeadSigner {
-    HeadSigner::Checkpoint(note::NoteSigner::new(
-        KeyName::new(ORIGIN).unwrap(),
-        SigningKey::from_seed(&[0xaa; 32]),
-    ))
+    HeadSigner::Checkpoint(CheckpointSigner::new(note_signer(0xaa)))
 }
 
 fn log_vkey() -> Vkey {
-    match signer() {
-        HeadSigner::Checkpoint(signer) => signer.vkey().clone(),
-        HeadSigner::TreeHead { .. } => unreachable!(),
-    }
+    signer().vkeys()[0].clone()
 }
 
 fn settings() -> Settings {
@@ -82,15 +79,24 @@ impl Log {
     }
 
     fn publisher(&self, policy: Policy) -> Result<Publisher, PolicyUnusable> {
+        self.publisher_with(signer(), policy, settings())
+    }
+
+    fn publisher_with(
+        &self,
+        signer: HeadSigner,
+        policy: Policy,
+        settings: Settings,
+    ) -> Result<Publisher, PolicyUnusable> {
         let parts = Parts {
             store: Arc::clone(&self.store) as Arc<dyn Store>,
             published: Arc::clone(&self.published),
             sequenced: self.sequenced.subscribe(),
-            signer: signer(),
+            signer,
             policy,
             clock: Arc::new(FixedClock),
         };
-        Publisher::new(parts, settings())
+        Publisher::new(parts, settings)
     }
 
     fn start(
@@ -110,50 +116,12 @@ impl Log {
     }
 }
 
-fn judge(head: &crate::store::PublishedHead, policy: &Policy) -> Judged {
+fn judge(head: &PublishedHead, policy: &Policy) -> Judged {
     let checkpoint = Checkpoint::new(ORIGIN, head.size, head.root).unwrap();
     let lines = note::parse_signature_lines(&head.signature).unwrap();
     let vkey = log_vkey();
     let horizon = Horizon::at(NOW, Duration::from_secs(60));
     Judge::of_log(policy, [&vkey], horizon).judge_lines(checkpoint, &lines).unwrap()
-}
-
-#[tokio::test]
-async fn a_head_is_published_with_a_quorum_whatever_the_others_do() {
-    let long = b"\xe2\x80\x94 ".repeat(1 << 16);
-    let manners = [
-        Manner::Silent,
-        Manner::Says(200, "text/plain", b"garbage".to_vec()),
-        Manner::Says(200, "text/plain", Vec::new()),
-        Manner::Says(200, "text/plain", long.clone()),
-        Manner::Says(409, SIZE_MEDIA_TYPE, b"18446744073709551615\n".to_vec()),
-        Manner::Says(409, SIZE_MEDIA_TYPE, b"0\n".to_vec()),
-        Manner::Says(409, SIZE_MEDIA_TYPE, b"00\n".to_vec()),
-        Manner::Says(409, "text/plain", b"0\n".to_vec()),
-        Manner::Says(409, SIZE_MEDIA_TYPE, long),
-        Manner::Says(422, "text/plain", Vec::new()),
-        Manner::Says(302, "text/plain", Vec::new()),
-        Manner::FromTheFuture,
-        Manner::WrongKey,
-        Manner::Spoilt,
-    ];
-    for manner in manners {
-        let bad = witness(3, manner).await;
-        let witnesses = [witness(1, Manner::Honest).await, witness(2, Manner::Honest).await, bad];
-        let policy = policy_of(&witnesses, 2);
-        let mut log = Log::new();
-        let (_, running) = log.start(&policy);
-        for _ in 0..3 {
-            let size = log.grow();
-            let Judged::Witnessed(checkpoint) = log.judged(size, &policy).await else {
-                panic!("not witnessed")
-            };
-            let names: Vec<String> =
-                checkpoint.cosigners().iter().map(|one| one.witness.to_string()).collect();
-            assert_eq!(names, ["w0", "w1"]);
-        }
-        running.abort();
-    }
 }
 
 #[tokio::test]
@@ -194,7 +162,7 @@ async fn cosignatures_after_the_quorum_are_added() {
     let (_, running) = log.start(&policy);
     log.grow();
     let mut watch = log.published.watch();
-    let complete = |head: &Option<Arc<crate::store::PublishedHead>>| {
+    let complete = |head: &Option<Arc<PublishedHead>>| {
         head.as_ref().is_some_and(|head| judge(head, &policy).cosigners().len() == 3)
     };
     watch.wait_for(complete).await.unwrap();
@@ -294,86 +262,8 @@ async fn a_published_head_of_another_tree_is_not_gone_on_with() {
     let policy = Policy::parse(b"quorum none\n").unwrap();
     let mut log = Log::new();
     log.grow();
-    let forged = crate::store::PublishedHead { size: 1, root: [9; 32], signature: Vec::new() };
+    let forged = PublishedHead { size: 1, root: [9; 32], signature: Vec::new() };
     log.published.publish(&*log.store, forged).unwrap();
     let (_, running) = log.start(&policy);
     assert_eq!(running.await.unwrap(), Err(PublisherError::OtherRoot { size: 1 }));
-}
-
-#[tokio::test]
-async fn policies_that_no_witness_can_satisfy_are_refused() {
-    let (one, url) = witness(1, Manner::Honest).await;
-    let (two, _) = witness(2, Manner::Honest).await;
-    let log = Log::new();
-    let refused = |text: String| log.publisher(Policy::parse(text.as_bytes()).unwrap()).err().unwrap();
-    let (a, b) = (one.cosigner.vkey(), two.cosigner.vkey());
-    let both = "group g all a b\nquorum g\n";
-    let missing = refused(format!("witness a {a} {url}\nwitness b {b}\n{both}"));
-    assert_eq!(missing, PolicyUnusable::Unsatisfiable { missing: 1 });
-    for bad in ["ftp://127.0.0.1/", "nonsense", "mailto:w@example"] {
-        let error = refused(format!("witness a {a} {url}\nwitness b {b} {bad}\n{both}"));
-        assert_eq!(error, PolicyUnusable::BadUrl("b".into()));
-    }
-}
-
-#[tokio::test]
-async fn the_policy_of_another_log_is_refused() {
-    let log = Log::new();
-    let own = signer();
-    let HeadSigner::Checkpoint(own) = &own else { panic!("the tests' log signs checkpoints") };
-    let other = note::NoteSigner::new(own.vkey().name().clone(), SigningKey::from_seed(&[0x55; 32]));
-    let publisher =
-        |lines: String| log.publisher(Policy::parse(format!("{lines}quorum none\n").as_bytes()).unwrap());
-    assert_eq!(publisher(format!("log {}\n", other.vkey())).err(), Some(PolicyUnusable::AnotherLog));
-    assert!(publisher(format!("log {}\nlog {}\n", other.vkey(), own.vkey())).is_ok());
-    assert!(publisher(String::new()).is_ok());
-}
-
-#[tokio::test]
-async fn heads_of_suite_0x0002_need_no_witness_and_get_none() {
-    let configuration = Configuration {
-        ciphersuite: 0x0002,
-        signature_public_key: SigningKey::from_seed(&[0xaa; 32]).verifying_key().to_bytes().to_vec(),
-        vrf_public_key: vec![0; 32],
-        mode: ModeFields::ContactMonitoring,
-        max_ahead: 1,
-        max_behind: 1,
-        reasonable_monitoring_window: 1,
-        maximum_lifetime: None,
-    };
-    let signer =
-        HeadSigner::new(SigningKey::from_seed(&[0xaa; 32]), "unused", configuration.clone()).unwrap();
-    let head = signer.sign(7, [5; 32]).unwrap();
-    let policy = Policy::parse(b"quorum none\n").unwrap();
-    let published = to_publish(&head, &policy, &Cosignatures::new()).unwrap();
-    let signed = keyglass_keytrans::wire::TreeHeadTbs { config: configuration, tree_size: 7, root: [5; 32] };
-    let signature = keyglass_crypto::sign::Signature(published.signature.try_into().unwrap());
-    let key = SigningKey::from_seed(&[0xaa; 32]).verifying_key();
-    key.verify(&keyglass_keytrans::wire::Wire::encode(&signed).unwrap(), &signature).unwrap();
-}
-
-#[test]
-fn a_quorum_comes_first_when_not_all_lines_fit() {
-    // 70 witnesses are more than a note has lines; the quorum is the last three of them.
-    let cosigners: Vec<Cosigner> = (0..70)
-        .map(|i| Cosigner::new(KeyName::new(&format!("w{i}")).unwrap(), SigningKey::from_seed(&[i; 32])))
-        .collect();
-    let mut text = String::new();
-    for (i, cosigner) in cosigners.iter().enumerate() {
-        text.push_str(&format!("witness n{i} {}\n", cosigner.vkey()));
-    }
-    text.push_str("group g all n67 n68 n69\nquorum g\n");
-    let policy = Policy::parse(text.as_bytes()).unwrap();
-    let head = signer().sign(1, [3; 32]).unwrap();
-    let OwnSignature::Checkpoint(checkpoint, _) = &head.signature else { unreachable!() };
-    let mut lines = Cosignatures::new();
-    for (i, cosigner) in cosigners.iter().enumerate() {
-        let name = policy.witnesses()[i].name().clone();
-        assert!(i < 69 || to_publish(&head, &policy, &lines).is_none());
-        lines.insert(name, cosigner.cosign(checkpoint, NOW.to_seconds()).unwrap());
-    }
-    let published = to_publish(&head, &policy, &lines).unwrap();
-    assert!(published.signature.len() <= MAX_SIGNATURE_LEN);
-    assert_eq!(judge(&published, &policy).cosigners().len(), note::MAX_SIGNATURES - 1);
-    SignedNote::new(&checkpoint.text(), note::parse_signature_lines(&published.signature).unwrap()).unwrap();
 }
