@@ -14,8 +14,8 @@ use super::{
     STATE_FILE, StoreError,
     counter::Counter,
     database::{
-        HEADS, META, META_COMMITS, META_FILES, META_RESTORED, Meta, begin, check_owner, open_counter,
-        open_database, read_all, read_meta,
+        HEADS, META, META_COMMITS, META_FILES, META_RESTORED, Meta, begin, check_owner, for_each,
+        open_counter, open_database, read_meta,
     },
     identity::Files,
 };
@@ -100,7 +100,9 @@ pub fn confirm(
     let copied = confirmation.restored
         || counted.is_none_or(|counted| meta.commits < counted)
         || meta.files.as_ref().is_some_and(|files| !files.are_in(data).unwrap_or(false));
-    let (reports, changes) = resolve(&read_all(&database, &path)?, &meta, copied, confirmation)?;
+    let mut all = Vec::new();
+    for_each(&database, &path, |origin, kept| all.push((origin, kept)))?;
+    let (reports, changes) = resolve(&all, &meta, copied, confirmation)?;
     let restored = (meta.restored || copied) && !confirmation.all_as_it_is;
     let commits = meta.commits.max(counted.unwrap_or(0)).saturating_add(1);
     let write = || -> Result<(), redb::Error> { write(data, &database, &changes, restored, commits) };

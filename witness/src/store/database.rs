@@ -236,19 +236,22 @@ pub(super) fn check_owner(meta: &Meta, path: &Path, vkeys: &[Vkey]) -> Result<()
     Err(StoreError::OtherWitness { path: path.to_owned(), found: meta.vkeys.clone(), expected })
 }
 
-/// Everything that is kept, by origin, to see that all of it is sound.
-pub(super) fn read_all(database: &Database, path: &Path) -> Result<Vec<(OriginHash, Kept)>, StoreError> {
+/// Shows everything that is kept, by origin, and so that all of it is sound.
+pub(super) fn for_each(
+    database: &Database,
+    path: &Path,
+    mut see: impl FnMut(OriginHash, Kept),
+) -> Result<(), StoreError> {
     let damaged =
         |source: redb::Error| StoreError::Damaged { path: path.to_owned(), source: Arc::new(source) };
     let transaction = database.begin_read().map_err(|source| damaged(source.into()))?;
     let heads = transaction.open_table(HEADS).map_err(|source| damaged(source.into()))?;
-    let mut all = Vec::new();
     for entry in heads.iter().map_err(|source| damaged(source.into()))? {
         let (origin, stored) = entry.map_err(|source| damaged(source.into()))?;
         let origin = OriginHash(*origin.value());
-        all.push((origin, decode(path, origin, stored.value())?));
+        see(origin, decode(path, origin, stored.value())?);
     }
-    Ok(all)
+    Ok(())
 }
 
 fn decode(path: &Path, origin: OriginHash, stored: &[u8]) -> Result<Kept, StoreError> {
@@ -276,13 +279,13 @@ impl State {
             return Err(StoreError::Copied(path));
         }
         let mut summary = Summary { restored: meta.restored, ..Summary::default() };
-        for (_, kept) in read_all(&database, &path)? {
+        for_each(&database, &path, |_, kept| {
             summary.logs = summary.logs.saturating_add(1);
             if matches!(kept, Kept::Suspended(_)) {
                 summary.suspended = summary.suspended.saturating_add(1);
             }
             summary.newest = kept.head().map_or(summary.newest, |head| head.time().max(summary.newest));
-        }
+        })?;
         // A crash may leave the state with more commits than were counted, but not with fewer.
         if meta.commits < counted {
             return Err(StoreError::RolledBack { path, found: meta.commits, counted });

@@ -22,4 +22,5 @@ mod race;
 mod reload;
 mod restored;
 mod secrets;
+mod specification;
 mod stores;
