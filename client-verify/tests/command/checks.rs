@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use keyglass_client_verify::verdict::Verdict;
-use keyglass_crypto::sign::SigningKey;
+use keyglass_crypto::{ml_dsa::MlDsaSigningKey, sign::SigningKey};
 use keyglass_tlog::{
     checkpoint::Checkpoint,
     cosignature::Cosigner,
@@ -141,6 +141,27 @@ fn what_weakens_a_policy_is_said() {
         again.vkey()
     ));
     assert!(twice.contains(&"one_name_counted_twice".to_owned()), "{twice:?}");
+}
+
+/// What `keyglass-witness init` prints goes into an `any` group: one name or two, one operator.
+#[test]
+fn operators_with_keys_of_both_types_count_once() {
+    let desk = Desk::new();
+    let mut text = format!("log {}\n", log().vkey());
+    for n in 1..=3u8 {
+        let name = KeyName::new(&format!("w{n}.example")).unwrap();
+        let ml_dsa = Cosigner::ml_dsa_44(name, MlDsaSigningKey::from_seed(&[n; 32])).unwrap();
+        for (kind, vkey) in [("ed", witness(n).vkey()), ("pq", ml_dsa.vkey())] {
+            text += &format!("witness w{n}-{kind} {vkey} https://w{n}.example/\n");
+        }
+        text += &format!("group w{n} any w{n}-ed w{n}-pq\n");
+    }
+    text += "group q 3 w1 w2 w3\nquorum q\n";
+    let value = json(&["keyglass", "policy", "check", &desk.put("p", text)]);
+    let by_operator =
+        json!({ "parties": 3, "smallest_quorum": 3, "split": 3, "stall": 1, "two_thirds": true });
+    assert_eq!(value["by_operator"], by_operator);
+    assert_eq!(codes(&value), ["stall_by_one", "operators_by_group"]);
 }
 
 #[test]

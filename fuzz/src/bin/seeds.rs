@@ -17,7 +17,9 @@ use keyglass_account::{
     time::UnixMillis,
 };
 use keyglass_client_verify::x3dh::FirstMessage;
-use keyglass_crypto::{dh::DhSecretKey, hash::sha256, secret::Secret, sign::SigningKey};
+use keyglass_crypto::{
+    dh::DhSecretKey, hash::sha256, ml_dsa::MlDsaSigningKey, secret::Secret, sign::SigningKey,
+};
 use keyglass_fuzz::{CODECS, TARGETS, honest_answers, stored_states, vector_file};
 use keyglass_tlog::{
     checkpoint::Checkpoint,
@@ -152,6 +154,8 @@ fn note(checkpoint: &Checkpoint, witnesses: &[u8]) -> SignedNote {
 fn signed(corpus: &mut Corpus) {
     corpus.add("key-file", log().to_key_file().as_bytes());
     corpus.add("key-file", witness(2).to_key_file().as_bytes());
+    let ml_dsa = Cosigner::ml_dsa_44(name("w2.example"), MlDsaSigningKey::from_seed(&[2; 32])).unwrap();
+    corpus.add("key-file", ml_dsa.to_key_file().as_bytes());
     let leaf = |index: u64| leaf_hash(format!("entry {index}").as_bytes());
     let tree = |size: u64| {
         let mut tree = CompactTree::new();
@@ -200,6 +204,16 @@ fn signed(corpus: &mut Corpus) {
     corpus.add("handover", handover.declaration().to_string());
     let after = Evidence::AfterHandover { a: handover.declared().clone(), b: note(&checkpoint(8), &[]) };
     corpus.add("evidence", after.to_string());
+    let time = 1_600_000_000u64.to_be_bytes();
+    let with_length = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+    let text = note(&seven, &[]).to_string();
+    let head =
+        [&[2][..], &time, &with_length(format_signature_lines(&lines).as_bytes()), text.as_bytes()].concat();
+    corpus.add("kept", [&[1][..], &time, text.as_bytes()].concat());
+    corpus.add("kept", [&[3][..], &with_length(&head), &head].concat());
+    corpus.add("kept", [&[3][..], &with_length(&[])].concat());
+    corpus.add("kept", [4]);
+    corpus.add("kept", head);
 }
 
 fn from_hex(value: &Value) -> Vec<u8> {
