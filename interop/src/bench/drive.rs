@@ -14,7 +14,11 @@ use tokio::{
 };
 
 /// How often a request is sent again where the witness pushes back.
-const TRIES: usize = 50;
+const TRIES: usize = 200;
+/// How long to wait before the first repetition; one more of it before each further one.
+const PAUSE: Duration = Duration::from_millis(2);
+/// The longest wait before a repetition.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// What was measured.
 #[derive(Debug, Default)]
@@ -92,7 +96,11 @@ async fn send_all(
                 let (status, body) = connection.exchange(request).await?;
                 match status {
                     200 => break body,
-                    429 | 500 | 503 if tries < TRIES => tries += 1,
+                    429 | 500 | 503 if tries < TRIES => {
+                        tries += 1;
+                        let pause = PAUSE.saturating_mul(u32::try_from(tries).unwrap_or(u32::MAX));
+                        tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
+                    }
                     // The answer to an earlier try was lost, not the request.
                     409 if tries > 0 => break body,
                     other => return Err(io::Error::other(format!("status {other}: {body}"))),
