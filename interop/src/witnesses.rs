@@ -1,4 +1,4 @@
-//! The witnesses that others wrote, set up for logs of the caller's.
+//! Witnesses, those that others wrote and ours, set up for logs of the caller's.
 
 use std::{
     fmt::Write as _,
@@ -8,6 +8,7 @@ use std::{
 };
 
 use keyglass_crypto::sign::SigningKey;
+use keyglass_demo::daemon::program;
 use keyglass_tlog::{
     cosignature::Cosigner,
     note::{KeyName, NoteSigner},
@@ -38,7 +39,7 @@ pub struct Place {
     pub vkey: String,
 }
 
-/// A running foreign witness, with the processes that it needs.
+/// A running witness, with the processes that it needs.
 #[derive(Debug)]
 pub struct Running {
     witness: Stranger,
@@ -58,6 +59,14 @@ impl Running {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.witness.id()
+    }
+
+    /// Sends it a signal, such as `HUP`.
+    ///
+    /// # Errors
+    /// It cannot be sent.
+    pub fn signal(&self, name: &str) -> io::Result<()> {
+        run(Path::new("/bin/kill"), &[format!("-{name}"), self.id().to_string()], "").map(drop)
     }
 }
 
@@ -177,6 +186,71 @@ impl Omniwitness {
         ];
         let log = place.file("log");
         let witness = Stranger::listening(&programs.path("omniwitness"), &arguments, place.address, &log)?;
+        Ok(Running { witness, _agent: None })
+    }
+}
+
+/// keyglass-witness. Its policy file can be changed while it runs.
+#[derive(Debug)]
+pub struct Keyglass {
+    data: PathBuf,
+    policy: PathBuf,
+    log: PathBuf,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its verifier keys, Ed25519 first.
+    pub vkeys: Vec<String>,
+}
+
+impl Keyglass {
+    /// Makes a witness of this name for these logs in a new directory; `options` are further ones of `init`.
+    ///
+    /// # Errors
+    /// Files cannot be written, or `init` fails.
+    pub fn new(directory: &Path, name: &str, options: &[&str], logs: &[WitnessedLog]) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        let mut witness = Self {
+            data: directory.join("data"),
+            policy: directory.join("policy"),
+            log: directory.join("log"),
+            address: free_address()?,
+            vkeys: Vec::new(),
+        };
+        witness.set_logs(logs)?;
+        let data = witness.data.display().to_string();
+        let arguments = [&["init", "--data", &data, "--name", name], options].concat();
+        let printed = run(&program("keyglass-witness").map_err(io::Error::other)?, &arguments, "")?;
+        witness.vkeys = printed.lines().map(str::to_owned).collect();
+        Ok(witness)
+    }
+
+    /// Writes its policy file. It reads it when it starts and on the signal `HUP`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn set_logs(&self, logs: &[WitnessedLog]) -> io::Result<()> {
+        let lines: String = logs.iter().map(|log| format!("log {}\n", log.vkey)).collect();
+        let new = self.policy.with_extension("new");
+        fs::write(&new, format!("{lines}quorum none\n"))?;
+        fs::rename(new, &self.policy)
+    }
+
+    /// The submission prefix.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Starts it; `options` are further ones of `serve`.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start(&self, options: &[&str]) -> io::Result<Running> {
+        let text = |path: &Path| path.display().to_string();
+        let (data, policy, address) = (text(&self.data), text(&self.policy), self.address.to_string());
+        let arguments = ["serve", "--data", &data, "--listen", &address, "--policy", &policy];
+        let program = program("keyglass-witness").map_err(io::Error::other)?;
+        let witness = Stranger::announced(&program, &[&arguments, options].concat(), &self.log)?;
         Ok(Running { witness, _agent: None })
     }
 }

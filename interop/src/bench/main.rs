@@ -33,7 +33,7 @@ struct Arguments {
     rounds: usize,
 
     /// Which witnesses, comma-separated
-    #[arg(long, value_delimiter = ',', default_values = ["keyglass", "litewitness", "omniwitness"])]
+    #[arg(long, value_delimiter = ',', default_values = ["keyglass", "keyglass-ed25519", "litewitness", "omniwitness"])]
     witnesses: Vec<Kind>,
 
     /// Where their states are kept: a folder on the disk to measure with
@@ -78,7 +78,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for &kind in &arguments.witnesses {
-        if kind != Kind::Keyglass && built.is_none() {
+        if matches!(kind, Kind::Litewitness | Kind::Omniwitness) && built.is_none() {
             continue;
         }
         let directory = temporary.path().join(format!("{kind:?}"));

@@ -1,25 +1,19 @@
 //! The witnesses that are compared, each as its operator would run it.
 
-use std::{
-    error::Error,
-    fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::{error::Error, fs, net::SocketAddr, path::Path};
 
-use keyglass_demo::daemon::program;
 use keyglass_interop::{
     programs::Programs,
-    stranger::{Stranger, run},
-    witnesses::{Litewitness, Omniwitness, Running, WitnessedLog},
+    witnesses::{Keyglass, Litewitness, Omniwitness, Running, WitnessedLog},
 };
-use serde_json::Value;
 
 /// The witnesses that can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
-    /// keyglass-witness as `init` makes it.
+    /// keyglass-witness as `init` makes it, which signs with Ed25519 and ML-DSA-44.
     Keyglass,
+    /// keyglass-witness with an Ed25519 key alone, as the others have it.
+    KeyglassEd25519,
     /// torchwood's litewitness.
     Litewitness,
     /// transparency-dev's omniwitness.
@@ -34,13 +28,7 @@ pub struct Subject {
     pub vkeys: Vec<String>,
     /// Its process.
     pub id: u32,
-    _running: Process,
-}
-
-#[allow(dead_code, reason = "held so that the process lives")]
-enum Process {
-    Ours(Stranger),
-    Theirs(Running),
+    _running: Running,
 }
 
 /// Starts a new witness for these logs in a directory.
@@ -53,51 +41,31 @@ pub fn start(
     fs::create_dir_all(directory)?;
     let built = || programs.ok_or("the Go programs are not there");
     match kind {
-        Kind::Keyglass => keyglass(directory, logs),
+        Kind::Keyglass | Kind::KeyglassEd25519 => {
+            let options: &[&str] = if kind == Kind::Keyglass { &[] } else { &["--only", "ed25519"] };
+            let witness = Keyglass::new(directory, "witness.bench.example", options, logs)?;
+            let running = witness.start(&["--rate-limit", "1000000"])?;
+            Ok(Subject {
+                address: witness.address,
+                vkeys: witness.vkeys,
+                id: running.id(),
+                _running: running,
+            })
+        }
         Kind::Litewitness => {
             let witness = Litewitness::new(directory, "witness.bench.example")?;
             let running = witness.start(built()?)?;
             witness.add_logs(built()?, logs)?;
             let (address, vkeys) = (witness.0.address, vec![witness.0.vkey]);
-            Ok(Subject { address, vkeys, id: running.id(), _running: Process::Theirs(running) })
+            Ok(Subject { address, vkeys, id: running.id(), _running: running })
         }
         Kind::Omniwitness => {
             let witness = Omniwitness::new(directory, "witness.bench.example", logs)?;
             let running = witness.start(built()?)?;
             let (address, vkeys) = (witness.0.address, vec![witness.0.vkey]);
-            Ok(Subject { address, vkeys, id: running.id(), _running: Process::Theirs(running) })
+            Ok(Subject { address, vkeys, id: running.id(), _running: running })
         }
     }
-}
-
-fn keyglass(directory: &Path, logs: &[WitnessedLog]) -> Result<Subject, Box<dyn Error>> {
-    let witness: PathBuf = program("keyglass-witness")?;
-    let data = directory.join("data");
-    let policy = directory.join("policy");
-    let lines: String = logs.iter().map(|log| format!("log {}\n", log.vkey)).collect();
-    fs::write(&policy, format!("{lines}quorum none\n"))?;
-    let text = |path: &Path| path.display().to_string();
-    let made = run(&witness, &["init", "--data", &text(&data), "--name", "witness.bench.example"], "")?;
-    let arguments = [
-        "serve",
-        "--data",
-        &text(&data),
-        "--listen",
-        "127.0.0.1:0",
-        "--policy",
-        &text(&policy),
-        "--rate-limit",
-        "1000000",
-    ];
-    let running = Stranger::announced(&witness, &arguments, &directory.join("log"))?;
-    let line: Value = serde_json::from_str(running.first_line())?;
-    let url = line.get("listening").and_then(Value::as_str).ok_or("it does not say where it listens")?;
-    Ok(Subject {
-        address: url.trim_start_matches("http://").parse()?,
-        vkeys: made.lines().map(str::to_owned).collect(),
-        id: running.id(),
-        _running: Process::Ours(running),
-    })
 }
 
 /// What a process has used.

@@ -4,25 +4,24 @@ use std::{
     collections::{BTreeMap, btree_map::Entry},
     fs,
     net::SocketAddr,
-    path::Path,
 };
 
 use keyglass_crypto::sign::SigningKey;
 use keyglass_demo::{
     client::Client,
-    daemon::Daemon,
     system::{Log, Timing, start_witness, witness_line},
 };
 use keyglass_interop::{
-    judge::{Bytes, Judge},
+    judge::{Bytes, Judge, bytes, list},
     stranger::{Stranger, run},
-    witnesses::{Litewitness, Omniwitness, WitnessedLog},
+    witnesses::{Keyglass, Litewitness, Omniwitness, Running, WitnessedLog},
 };
 use keyglass_tlog::{
     checkpoint::Checkpoint,
     note::{KeyName, NoteSigner, SignedNote},
     policy::Policy,
-    rfc6962::{leaf_hash, root_at, verify_inclusion},
+    proof::TlogProof,
+    rfc6962::{empty_root, leaf_hash, root_at, verify_inclusion},
     tile::{Content, Tile, node_in_tile, parse_bundle, tile_of_node},
     time::UnixMillis,
     witness::AddCheckpoint,
@@ -122,12 +121,42 @@ async fn witnesses_that_others_wrote_cosign_our_log() {
         .unwrap();
     assert!(read.size >= 6 && read.root.0.len() == 32);
     assert_eq!(read.fsck, "");
-    for (library, tree) in read.trees {
+    for (library, tree) in &read.trees {
         assert_eq!(tree.error, "", "{library}");
         assert_eq!(tree.entries, read.size, "{library}");
     }
     let text = fs::read(&policy).unwrap();
     judge_note(&text, &read.note.0);
+
+    // An offline proof of one entry, exported by our command and verified by torchwood; and one written by theirs.
+    let (proof, entry) = (directory.path().join("e.tlog-proof"), directory.path().join("entry"));
+    let (proof_path, entry_path) = (proof.to_str().unwrap(), entry.to_str().unwrap());
+    let export = ["proof", "export", "--index", "3", "--out", proof_path, "--entry-out", entry_path];
+    let answer = alice.run(&export).await.unwrap();
+    assert_eq!(answer.code, 0, "{}", answer.transcript);
+    let exported = fs::read(&proof).unwrap();
+    let leaf = leaf_hash(&fs::read(&entry).unwrap());
+    let question = json!({ "op": "verify_proof", "proof": bytes(&exported), "policy": bytes(&text), "leaf": bytes(&leaf) });
+    let verdicts: BTreeMap<String, String> = judge.ask(&question).unwrap();
+    assert!(verdicts.values().all(String::is_empty), "{verdicts:?}");
+    let parsed = TlogProof::parse(&exported).unwrap();
+    let size = Checkpoint::from_note(parsed.note()).unwrap().tree_size();
+    let tessera = read.trees.get("tessera").unwrap();
+    let at = (0..size).step_by(1 + size as usize / 50).position(|index| index == 3).unwrap();
+    let hashes = tessera.inclusion.as_ref().unwrap()[at].clone().unwrap_or_default();
+    assert_eq!(size, read.size);
+    let question = json!({
+        "op": "write_proof", "index": 3, "hashes": list(hashes.iter().map(|hash| &hash.0)),
+        "note": bytes(parsed.note().to_string().as_bytes()),
+    });
+    let written: BTreeMap<String, Bytes> = judge.ask(&question).unwrap();
+    for theirs in written.values() {
+        fs::write(&proof, &theirs.0).unwrap();
+        let policy = policy.to_str().unwrap();
+        let verify = ["proof", "verify", proof_path, "--entry", entry_path, "--policy", policy, "--json"];
+        let (code, said) = keyglass_demo::daemon::ask("keyglass", &verify).await.unwrap();
+        assert_eq!(code, 0, "{said}");
+    }
     server.stop().await.unwrap();
 }
 
@@ -207,33 +236,6 @@ async fn read_tessera(url: &str, policy: &[u8]) -> Checkpoint {
     checkpoint
 }
 
-/// A witness of ours that can be killed and started again, for the logs of a policy file.
-struct Ours {
-    arguments: Vec<String>,
-    log: std::path::PathBuf,
-    daemon: Option<Daemon>,
-    url: String,
-    vkey: String,
-}
-
-impl Ours {
-    async fn start(directory: &Path, name: &str, policy: &Path) -> Self {
-        let (daemon, vkey) = start_witness(directory, name, policy).await.unwrap();
-        let (data, url) = (directory.join(name), daemon.url().to_owned());
-        let arguments = ["serve", "--data", data.to_str().unwrap(), "--listen", daemon.address(), "--policy"];
-        let arguments = arguments.into_iter().chain([policy.to_str().unwrap()]).map(str::to_owned).collect();
-        Self { arguments, log: data.with_extension("log"), daemon: Some(daemon), url, vkey }
-    }
-
-    async fn kill(&mut self) {
-        self.daemon.take().unwrap().kill().await.unwrap();
-    }
-
-    async fn start_again(&mut self) {
-        self.daemon = Some(Daemon::start("keyglass-witness", &self.arguments, &self.log).await.unwrap());
-    }
-}
-
 /// tessera keeps a log whose checkpoints need two of our three witnesses.
 #[tokio::test]
 async fn our_witnesses_cosign_a_log_that_others_wrote() {
@@ -245,16 +247,22 @@ async fn our_witnesses_cosign_a_log_that_others_wrote() {
     );
     let key_file = directory.path().join("key");
     fs::write(&key_file, signer.to_key_file().as_bytes()).unwrap();
-    let witness_policy = directory.path().join("witness.policy");
-    fs::write(&witness_policy, format!("log {}\nquorum none\n", signer.vkey())).unwrap();
-    let mut witnesses = Vec::new();
-    for name in ["w1", "w2", "w3"] {
-        witnesses.push(Ours::start(directory.path(), name, &witness_policy).await);
+    let witnessed = |name: &str, vkey: String| [WitnessedLog { origin: name.to_owned(), vkey }];
+    // They know another log at first: this one is added while they run.
+    let another =
+        NoteSigner::new(KeyName::new("another.example/log").unwrap(), SigningKey::from_seed(&[1; 32]));
+    let [before, after] =
+        [&another, &signer].map(|log| witnessed(log.vkey().name().as_str(), log.vkey().to_string()));
+    let mut witnesses: Vec<(Keyglass, Option<Running>)> = Vec::new();
+    for name in ["w0.example", "w1.example", "w2.example"] {
+        let witness = Keyglass::new(&directory.path().join(name), name, &[], &before).unwrap();
+        let running = witness.start(&[]).unwrap();
+        witnesses.push((witness, Some(running)));
     }
     let lines: String = witnesses
         .iter()
         .enumerate()
-        .map(|(index, witness)| witness_line(&format!("w{index}"), &witness.vkey, &witness.url))
+        .map(|(index, (witness, _))| witness_line(&format!("w{index}"), &witness.vkeys[0], &witness.url()))
         .collect();
     let policy = format!("log {}\n{lines}group g 2 w0 w1 w2\nquorum g\n", signer.vkey());
     let policy_file = directory.path().join("policy");
@@ -265,6 +273,27 @@ async fn our_witnesses_cosign_a_log_that_others_wrote() {
     let start = || Stranger::announced(&programs.path("tesseralog"), &arguments, &log).unwrap();
     let tessera = start();
     let url = tessera.first_line().to_owned();
+    let vkey = signer.vkey().to_string();
+    let feed = |url: &str, witness: &Keyglass, old: &str| {
+        run(&programs.path("feed"), &[url, &vkey, &witness.url(), old], "").map_err(|error| error.to_string())
+    };
+
+    // Nothing is published before the witnesses know the log.
+    let first = tokio::spawn({
+        let url = url.clone();
+        async move { append(&url, b"the first entry").await }
+    });
+    for (witness, _) in &witnesses {
+        let body =
+            AddCheckpoint::new(0, Vec::new(), signed_head(&signer, 0, empty_root())).unwrap().to_string();
+        let request = reqwest::Client::new().post(format!("{}/add-checkpoint", witness.url())).body(body);
+        assert_eq!(request.send().await.unwrap().status().as_u16(), 404);
+    }
+    for (witness, running) in &witnesses {
+        witness.set_logs(&[before.clone(), after.clone()].concat()).unwrap();
+        running.as_ref().unwrap().signal("HUP").unwrap();
+    }
+    assert_eq!(first.await.unwrap(), Ok(0));
 
     let mut sizes = Vec::new();
     for round in 0..6u64 {
@@ -277,40 +306,43 @@ async fn our_witnesses_cosign_a_log_that_others_wrote() {
         sizes.push(read_tessera(&url, policy.as_bytes()).await.tree_size());
         // One of three may be away at any time, and is told what it missed when it is back.
         match round {
-            1 => witnesses[0].kill().await,
+            1 => drop(witnesses[0].1.take()),
             3 => {
-                witnesses[0].start_again().await;
-                witnesses[1].kill().await;
+                witnesses[0].1 = Some(witnesses[0].0.start(&[]).unwrap());
+                drop(witnesses[1].1.take());
             }
             _ => {}
         }
     }
-    assert!(sizes.is_sorted() && *sizes.last().unwrap() == 300, "{sizes:?}");
+    assert!(sizes.is_sorted() && *sizes.last().unwrap() == 301, "{sizes:?}");
 
     // Without a quorum nothing is published; with it, what was appended meanwhile is.
-    witnesses[2].kill().await;
+    drop(witnesses[2].1.take());
     let late = tokio::spawn({
         let url = url.clone();
         async move { append(&url, b"while the quorum is away").await }
     });
-    witnesses[1].start_again().await;
+    witnesses[1].1 = Some(witnesses[1].0.start(&[]).unwrap());
     assert!(late.await.unwrap().is_ok());
-    assert_eq!(read_tessera(&url, policy.as_bytes()).await.tree_size(), 301);
+    assert_eq!(read_tessera(&url, policy.as_bytes()).await.tree_size(), 302);
 
     // The log starts again, knowing nothing of its witnesses' sizes: 409 tells it.
     tessera.kill().unwrap();
     let tessera = start();
-    assert_eq!(append(tessera.first_line(), b"after a restart").await, Ok(301));
-    assert_eq!(read_tessera(tessera.first_line(), policy.as_bytes()).await.tree_size(), 302);
+    assert_eq!(append(tessera.first_line(), b"after a restart").await, Ok(302));
+    assert_eq!(read_tessera(tessera.first_line(), policy.as_bytes()).await.tree_size(), 303);
 
     // The clients of transparency-dev feed the witness that missed this, from a size that is wrong at first.
-    witnesses[2].start_again().await;
-    let vkey = signer.vkey().to_string();
-    for old in ["0", "302"] {
-        let arguments = [tessera.first_line(), &vkey, &witnesses[2].url, old];
-        let lines = run(&programs.path("feed"), &arguments, "").unwrap();
-        assert!(lines.starts_with("\u{2014} w3.demo.example "), "{lines}");
+    witnesses[2].1 = Some(witnesses[2].0.start(&[]).unwrap());
+    for old in ["0", "303"] {
+        let lines = feed(tessera.first_line(), &witnesses[2].0, old).unwrap();
+        assert!(lines.starts_with("\u{2014} w2.example "), "{lines}");
     }
+}
+
+fn signed_head(log: &NoteSigner, size: u64, root: [u8; 32]) -> SignedNote {
+    let checkpoint = Checkpoint::new(log.vkey().name().as_str(), size, root).unwrap();
+    SignedNote::new(&checkpoint.text(), vec![log.sign(&checkpoint.text())]).unwrap()
 }
 
 /// Each request and what the witnesses answer: ours, litewitness, omniwitness.
@@ -341,13 +373,9 @@ async fn status_codes_side_by_side() {
     let addresses: [SocketAddr; 3] = [ours.address().parse().unwrap(), lite.0.address, omni.0.address];
 
     let tree = Tree::of(40);
-    let note = |log: &NoteSigner, size: u64, root: [u8; 32]| {
-        let checkpoint = Checkpoint::new(log.vkey().name().as_str(), size, root).unwrap();
-        SignedNote::new(&checkpoint.text(), vec![log.sign(&checkpoint.text())]).unwrap()
-    };
     let request = |old: u64, new: u64| {
         let proof = tree.consistency(old, new);
-        AddCheckpoint::new(old, proof, note(&logs[0], new, tree.root(new))).unwrap().to_string()
+        AddCheckpoint::new(old, proof, signed_head(&logs[0], new, tree.root(new))).unwrap().to_string()
     };
     let raw = |old: u64, proof: Vec<[u8; 32]>, note: SignedNote| {
         AddCheckpoint::new(old, proof, note).unwrap().to_string()
@@ -360,7 +388,7 @@ async fn status_codes_side_by_side() {
         let checkpoint = Checkpoint::new("log.example/a", size, tree.root(size)).unwrap();
         SignedNote::new(&checkpoint.text(), vec![impostor.sign(&checkpoint.text())]).unwrap()
     };
-    let signed = note(a, 20, tree.root(20)).to_string();
+    let signed = signed_head(a, 20, tree.root(20)).to_string();
     let tampered = good.replace(signed.lines().nth(2).unwrap(), request(7, 21).lines().rev().nth(2).unwrap());
     let rows: Vec<Row> = vec![
         ("first contact at a wrong size", request(3, 7), [409, 409, 200]),
@@ -368,15 +396,23 @@ async fn status_codes_side_by_side() {
         ("the same again", request(7, 7), [200, 200, 200]),
         ("growth", request(7, 9), [200, 200, 200]),
         ("an old size that is not the last", request(7, 20), [409, 409, 409]),
-        ("old size above the size", raw(9, vec![], note(a, 8, tree.root(8))), [400, 400, 400]),
-        ("an unknown origin", raw(0, vec![], note(&stranger, 8, tree.root(8))), [404, 404, 500]),
+        ("old size above the size", raw(9, vec![], signed_head(a, 8, tree.root(8))), [400, 400, 400]),
+        ("an unknown origin", raw(0, vec![], signed_head(&stranger, 8, tree.root(8))), [404, 404, 500]),
         ("an unknown key alone", raw(9, vec![], other_key(9)), [403, 403, 500]),
         ("a signature that does not verify", tampered, [403, 403, 500]),
-        ("a wrong proof", raw(9, tree.consistency(9, 21), note(a, 20, tree.root(20))), [422, 422, 422]),
-        ("another root at the same size", raw(9, vec![], note(a, 9, [9; 32])), [422, 422, 422]),
-        ("a proof where there is none", raw(9, vec![[1; 32]], note(a, 9, tree.root(9))), [422, 422, 422]),
-        ("a proof from size 0", raw(0, vec![[1; 32]], note(b, 9, tree.root(9))), [422, 200, 200]),
-        ("size 0 with another root", raw(0, vec![], note(c, 0, [3; 32])), [422, 200, 422]),
+        (
+            "a wrong proof",
+            raw(9, tree.consistency(9, 21), signed_head(a, 20, tree.root(20))),
+            [422, 422, 422],
+        ),
+        ("another root at the same size", raw(9, vec![], signed_head(a, 9, [9; 32])), [422, 422, 422]),
+        (
+            "a proof where there is none",
+            raw(9, vec![[1; 32]], signed_head(a, 9, tree.root(9))),
+            [422, 422, 422],
+        ),
+        ("a proof from size 0", raw(0, vec![[1; 32]], signed_head(b, 9, tree.root(9))), [422, 200, 200]),
+        ("size 0 with another root", raw(0, vec![], signed_head(c, 0, [3; 32])), [422, 200, 422]),
         ("no old size", "new 9\n\n".to_owned() + &signed, [400, 400, 400]),
         ("old size with a zero before it", request(9, 20).replace("old 9", "old 09"), [400, 200, 200]),
         ("a hash of 31 bytes", format!("old 20\n{}\n\n{signed}", "A".repeat(43)), [400, 400, 400]),
