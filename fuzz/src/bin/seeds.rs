@@ -39,7 +39,7 @@ use serde_json::Value;
 const LONGEST: usize = 4096;
 
 /// The most seeds of a target.
-const MOST: usize = 60;
+const MOST: usize = 80;
 
 /// The seeds of each target, without repetition.
 #[derive(Default)]
