@@ -2,6 +2,7 @@
 //! the program, a liar in a test.
 
 mod answer;
+mod status;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,9 +15,15 @@ use axum::{
     routing::{get, post},
 };
 use keyglass_service::server;
-use keyglass_tlog::witness::{AddCheckpoint, MAX_REQUEST_LEN};
+use keyglass_tlog::{
+    time::UnixSeconds,
+    witness::{AddCheckpoint, MAX_REQUEST_LEN},
+};
 
-pub use self::answer::{Answer, Problem};
+pub use self::{
+    answer::{Answer, Problem},
+    status::{Last, ROWS, Row, Status},
+};
 use crate::{decide::Refusal, head::OriginHash, metrics::Metrics};
 pub use keyglass_service::server::Server;
 
@@ -54,6 +61,17 @@ impl Default for Limits {
     }
 }
 
+/// When the logs of the policy were cosigned last; all 0 if there is nothing to say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ages {
+    /// The time of the log that was cosigned last.
+    pub newest: UnixSeconds,
+    /// The time of the log that was not cosigned for the longest time.
+    pub oldest: UnixSeconds,
+    /// Logs that were never cosigned.
+    pub never: usize,
+}
+
 /// Whoever answers for a witness.
 pub trait Responder: Send + Sync + 'static {
     /// Answers an add-checkpoint request. It is run to its end even if the client has gone.
@@ -64,6 +82,17 @@ pub trait Responder: Send + Sync + 'static {
 
     /// Why requests cannot be expected to succeed, in words for the operator; `None` if they can.
     fn unready(&self) -> Option<&'static str>;
+
+    /// What the page of this number shows, from 1; a page beyond the last has no rows. `None` if there is no such page.
+    fn status(&self, page: usize) -> Option<Status> {
+        let _ = page;
+        None
+    }
+
+    /// When the logs of the policy were cosigned last.
+    fn ages(&self) -> Ages {
+        Ages::default()
+    }
 }
 
 struct Endpoints<R> {
@@ -87,6 +116,7 @@ pub fn router<R: Responder>(responder: Arc<R>, metrics: Arc<Metrics>, limits: Li
     Router::new()
         .route("/add-checkpoint", post(add_checkpoint::<R>))
         .route("/{origin_hash}/checkpoint", get(checkpoint::<R>))
+        .route("/", get(status::page::<R>))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready::<R>))
         .route("/metrics", get(metrics_text::<R>))
@@ -158,6 +188,13 @@ async fn ready<R: Responder>(State(endpoints): State<Endpoints<R>>) -> Response 
 }
 
 async fn metrics_text<R: Responder>(State(endpoints): State<Endpoints<R>>) -> Response {
+    // Reading all heads takes as long as there are logs: not on a thread that requests need, and not for every caller.
+    if endpoints.metrics.ages_are_due() {
+        let responder = Arc::clone(&endpoints.responder);
+        if let Ok(ages) = tokio::task::spawn_blocking(move || responder.ages()).await {
+            endpoints.metrics.ages(ages);
+        }
+    }
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, media_type)], endpoints.metrics.text()).into_response()
 }

@@ -24,6 +24,7 @@ pub mod kept;
 pub mod key;
 pub mod logs;
 pub mod metrics;
+mod overview;
 pub mod rollback;
 pub mod service;
 pub mod store;

@@ -1,6 +1,10 @@
 //! What an operator watches.
 
-use std::time::Instant;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use keyglass_service::connections::Connections;
 use prometheus_client::{
@@ -8,6 +12,11 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+
+use crate::http::Ages;
+
+/// How long the ages of cosignatures are not read again.
+const AGES_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
@@ -24,6 +33,12 @@ pub struct Metrics {
     connections: Connections,
     suspended: Gauge,
     reloads: Family<Outcome, Counter>,
+    commits: Histogram,
+    newest: Gauge,
+    oldest: Gauge,
+    never: Gauge,
+    ages_read: Mutex<Option<Instant>>,
+    outcomes: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// When a request came.
@@ -49,7 +64,40 @@ impl Default for Metrics {
         registry.register("policy_reloads", "Policies read on SIGHUP by outcome", reloads.clone());
         let connections = Connections::default();
         connections.register(&mut registry);
-        Self { registry, requests, seconds, cosigned, logs, connections, suspended, reloads }
+        let commits = Histogram::new(buckets);
+        registry.register(
+            "commit_duration_seconds",
+            "Time from a decision to its head being durable, the wait for others' included",
+            commits.clone(),
+        );
+        let (newest, oldest, never) = (Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register(
+            "newest_cosignature_timestamp_seconds",
+            "When the log of the policy that was cosigned last was cosigned; 0 if none was",
+            newest.clone(),
+        );
+        registry.register(
+            "oldest_cosignature_timestamp_seconds",
+            "When the log of the policy that waits the longest was cosigned; 0 if none was",
+            oldest.clone(),
+        );
+        registry.register("never_cosigned_logs", "Logs of the policy never cosigned", never.clone());
+        Self {
+            registry,
+            requests,
+            seconds,
+            cosigned,
+            logs,
+            connections,
+            suspended,
+            reloads,
+            commits,
+            newest,
+            oldest,
+            never,
+            ages_read: Mutex::default(),
+            outcomes: Mutex::default(),
+        }
     }
 }
 
@@ -61,6 +109,37 @@ impl Metrics {
     pub(crate) fn answered(&self, outcome: &'static str, timer: Timer) {
         self.requests.get_or_create(&Outcome { outcome }).inc();
         self.seconds.observe(timer.0.elapsed().as_secs_f64());
+        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = outcomes.entry(outcome).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// What was answered so far, by outcome: one of a fixed set of names.
+    pub(crate) fn outcomes(&self) -> Vec<(&'static str, u64)> {
+        let outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        outcomes.iter().map(|(outcome, count)| (*outcome, *count)).collect()
+    }
+
+    /// A head was stored, or was not.
+    pub(crate) fn committed(&self, timer: Timer) {
+        self.commits.observe(timer.0.elapsed().as_secs_f64());
+    }
+
+    /// Whether the ages should be read; the caller who is told so is the only one for a while.
+    pub(crate) fn ages_are_due(&self) -> bool {
+        let mut read = self.ages_read.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = read.is_none_or(|read| read.elapsed() >= AGES_EVERY);
+        if due {
+            *read = Some(Instant::now());
+        }
+        due
+    }
+
+    pub(crate) fn ages(&self, ages: Ages) {
+        let signed = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+        self.newest.set(signed(ages.newest.0));
+        self.oldest.set(signed(ages.oldest.0));
+        self.never.set(i64::try_from(ages.never).unwrap_or(i64::MAX));
     }
 
     /// The counts of connections that [`text`](Self::text) shows, for the server to keep.

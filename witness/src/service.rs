@@ -15,11 +15,11 @@ use crate::{
     clock::{Clock, ClockGuard, ClockJumped, TOLERANCE},
     decide::{Refusal, authenticate, decide},
     head::{Head, OriginHash},
-    http::{Answer, Problem, Responder},
+    http::{Ages, Answer, Problem, Responder, Status},
     kept::{Kept, Suspended},
     logs::{Change, Logs},
     metrics::Metrics,
-    rollback,
+    overview, rollback,
     store::{HeadStore, StoreError},
 };
 
@@ -113,7 +113,10 @@ impl<S: HeadStore, C: Clock> Witness<S, C> {
         time?;
         let lines = self.cosign(&next)?;
         let answer = format_signature_lines(&lines);
-        self.store.commit(origin, &Kept::Head(next.with_cosignatures(lines))).await?;
+        let timer = self.metrics.start();
+        let committed = self.store.commit(origin, &Kept::Head(next.with_cosignatures(lines))).await;
+        self.metrics.committed(timer);
+        committed?;
         self.metrics.cosigned();
         let checkpoint = submitted.checkpoint();
         tracing::debug!(origin = checkpoint.origin(), size = checkpoint.tree_size(), "cosigned");
@@ -190,6 +193,14 @@ impl<S: HeadStore, C: Clock> Responder for Witness<S, C> {
             Ok(None) => Answer::Problem(Problem::NEVER_COSIGNED),
             Err(failure) => failure.into(),
         }
+    }
+
+    fn status(&self, page: usize) -> Option<Status> {
+        Some(overview::status(&self.vkeys(), &self.logs, &self.store, self.clock.now(), page))
+    }
+
+    fn ages(&self) -> Ages {
+        overview::ages(&self.logs, &self.store)
     }
 
     fn unready(&self) -> Option<&'static str> {

@@ -131,6 +131,14 @@ pub trait HeadStore: Send + Sync + 'static {
     /// [`StoreError`].
     fn commit(&self, origin: OriginHash, kept: &Kept) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// The logs of which something is kept, in no order. None, for a store that only tests use.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn known(&self) -> Result<Vec<OriginHash>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// Whether the last commit, if any, succeeded.
     fn is_healthy(&self) -> bool;
 

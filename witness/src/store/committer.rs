@@ -93,6 +93,11 @@ impl HeadStore for DurableStore {
         committed.await.map_err(|_| StoreError::Closed)?
     }
 
+    fn known(&self) -> Result<Vec<OriginHash>, StoreError> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.as_ref().ok_or(StoreError::Closed)?.known()
+    }
+
     fn is_healthy(&self) -> bool {
         self.healthy.load(Ordering::Relaxed)
     }

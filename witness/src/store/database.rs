@@ -315,6 +315,16 @@ impl State {
         }
     }
 
+    /// The logs of which something is kept.
+    pub(super) fn known(&self) -> Result<Vec<OriginHash>, StoreError> {
+        let read = || -> Result<_, redb::Error> {
+            let heads = self.database.begin_read()?.open_table(HEADS)?;
+            let keys = heads.iter()?.map(|entry| Ok(OriginHash(*entry?.0.value())));
+            keys.collect::<Result<Vec<_>, redb::Error>>()
+        };
+        read().map_err(|source| self.failed(source))
+    }
+
     /// Stores what is to be kept for some logs, all or none of it, durably.
     pub(super) fn commit<'k>(
         &self,

@@ -17,6 +17,7 @@ mod http;
 mod keys;
 mod log;
 mod lying;
+mod overview;
 mod process;
 mod race;
 mod reload;
