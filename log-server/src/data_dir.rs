@@ -11,21 +11,23 @@
 //! handover        where the log ended and which log came after it, once it has ended
 //! ```
 //!
-//! Whoever can read the two keys can speak for the log: the server refuses keys that others may read.
+//! Whoever can read the keys can speak for the log: the server refuses keys that others may read, and keys can be sealed
+//! under a passphrase ([`keyglass_crypto::sealed`]).
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use keyglass_crypto::{hash::Digest, secret::Secret, vrf::VrfSecretKey};
+use keyglass_crypto::{hash::Digest, sealed::Passphrase, secret::Secret, vrf::VrfSecretKey};
 use keyglass_keytrans::{
     config::{CipherSuite, Configuration, DeploymentMode},
     wire::{Context, Wire as _},
 };
+use keyglass_service::key_file::{self, KeyFileError, Sealing};
 use keyglass_tlog::note::Vkey;
 use rocksdb::DB;
 use thiserror::Error;
@@ -34,6 +36,7 @@ use zeroize::Zeroizing;
 use crate::{
     signing_keys::{self, Kind, LogKey},
     store::rocksdb::{self as rocks, OpenError},
+    tokens,
 };
 
 /// The content of the marker file.
@@ -77,14 +80,9 @@ pub enum DataError {
         /// What it says.
         found: String,
     },
-    /// Others than the owner may use a key.
-    #[error("{path} has mode {mode:04o}: nobody but its owner may read or write a key (chmod 600)")]
-    KeyPermissions {
-        /// The key file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// A key's file cannot be read or written, others may access it, or its passphrase is another one.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
     /// A key file holds no key.
     #[error("{0} is not a key file of a log-server")]
     BadKey(PathBuf),
@@ -212,14 +210,63 @@ pub struct DataDir {
     pub identity: Identity,
     /// The database, with the families of the log and those asked for.
     pub db: Arc<DB>,
+    /// What seals its keys.
+    pub passphrase: Option<Passphrase>,
+}
+
+/// Where a log's directory is, and what seals its keys: with a passphrase, every key must be sealed under it; without
+/// one, none may be sealed.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'p> {
+    /// The directory.
+    pub path: &'p Path,
+    /// The passphrase.
+    pub passphrase: Option<&'p Passphrase>,
+}
+
+impl<'p> From<&'p Path> for Place<'p> {
+    fn from(path: &'p Path) -> Self {
+        Self { path, passphrase: None }
+    }
+}
+
+impl<'p> From<&'p PathBuf> for Place<'p> {
+    fn from(path: &'p PathBuf) -> Self {
+        path.as_path().into()
+    }
+}
+
+impl Place<'_> {
+    /// Writes the file of a new key: its seed in hexadecimal and a newline.
+    pub(crate) fn write_key(self, name: &str, seed: &Secret<32>) -> Result<(), DataError> {
+        let digits = Zeroizing::new(hex::encode(seed.expose()));
+        let content = Zeroizing::new(format!("{}\n", *digits));
+        Ok(key_file::create(&self.path.join(name), name, content.as_bytes(), self.passphrase)?)
+    }
+
+    /// Reads the file of a key.
+    pub(crate) fn read_key(self, name: &str) -> Result<Secret<32>, DataError> {
+        let path = self.path.join(name);
+        let content = key_file::read(&path, name, self.passphrase)?;
+        let digits = content.strip_suffix(b"\n").unwrap_or(&content);
+        let mut seed = Zeroizing::new([0; 32]);
+        hex::decode_to_slice(digits, &mut *seed).map_err(|_| DataError::BadKey(path))?;
+        Ok(Secret::new(*seed))
+    }
 }
 
 impl DataDir {
-    /// Makes the directory of a new log. `extra` names the column families of the services beside the log.
+    /// Makes the directory of a new log, with sealed keys if there is a passphrase. `extra` names the column families of the services beside the log.
     ///
     /// # Errors
     /// [`DataError`]; a directory in which something is already is left alone.
-    pub fn create(path: &Path, identity: &Identity, extra: &[&str]) -> Result<(), DataError> {
+    pub fn create<'p>(
+        place: impl Into<Place<'p>>,
+        identity: &Identity,
+        extra: &[&str],
+    ) -> Result<(), DataError> {
+        let place = place.into();
+        let path = place.path;
         let at = |error| DataError::Io { path: path.to_owned(), error };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at)?;
         if fs::read_dir(path).map_err(at)?.next().is_some() {
@@ -227,14 +274,14 @@ impl DataDir {
         }
         for (i, (key, vkey)) in identity.log_keys.iter().zip(&identity.log_vkeys).enumerate() {
             match i {
-                0 => write_key(&path.join(LOG_KEY), &key.to_seed())?,
-                _ => signing_keys::write(path, vkey, key)?,
+                0 => place.write_key(LOG_KEY, &key.to_seed())?,
+                _ => signing_keys::write(place, vkey, key)?,
             }
         }
-        write_key(&path.join(VRF_KEY), &identity.vrf_key.to_seed())?;
-        write_new(&path.join(CONFIGURATION), 0o644, &identity.encoded)?;
+        place.write_key(VRF_KEY, &identity.vrf_key.to_seed())?;
+        write_new(&path.join(CONFIGURATION), &identity.encoded)?;
         drop(rocks::create(&path.join(DATABASE), extra, identity.id())?);
-        write_new(&path.join(MARKER), 0o644, FORMAT.as_bytes())?;
+        write_new(&path.join(MARKER), FORMAT.as_bytes())?;
         File::open(path).and_then(|directory| directory.sync_all()).map_err(at)
     }
 
@@ -242,11 +289,12 @@ impl DataDir {
     ///
     /// # Errors
     /// [`DataError`]; nothing is repaired.
-    pub fn open(path: &Path, extra: &[&str]) -> Result<Self, DataError> {
-        let handover = path.join(HANDOVER);
+    pub fn open<'p>(place: impl Into<Place<'p>>, extra: &[&str]) -> Result<Self, DataError> {
+        let place = place.into();
+        let handover = place.path.join(HANDOVER);
         match handover.try_exists() {
-            Ok(false) => Self::open_to_end(path, extra),
-            Ok(true) => Err(DataError::Ended(path.to_owned())),
+            Ok(false) => Self::open_to_end(place, extra),
+            Ok(true) => Err(DataError::Ended(place.path.to_owned())),
             Err(error) => Err(DataError::Io { path: handover, error }),
         }
     }
@@ -255,10 +303,11 @@ impl DataDir {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn open_to_end(path: &Path, extra: &[&str]) -> Result<Self, DataError> {
-        let identity = read_identity(path)?;
+    pub fn open_to_end<'p>(place: impl Into<Place<'p>>, extra: &[&str]) -> Result<Self, DataError> {
+        let Place { path, passphrase } = place.into();
+        let identity = read_identity(Place { path, passphrase })?;
         let db = rocks::open(&path.join(DATABASE), extra, identity.id())?;
-        Ok(Self { path: path.to_owned(), identity, db })
+        Ok(Self { path: path.to_owned(), identity, db, passphrase: passphrase.cloned() })
     }
 }
 
@@ -266,36 +315,56 @@ impl DataDir {
 ///
 /// # Errors
 /// [`DataError`].
-pub fn read_identity(path: &Path) -> Result<Identity, DataError> {
-    let marker = path.join(MARKER);
-    match read(&marker) {
-        Ok(found) if *found == FORMAT.as_bytes() => {}
-        Ok(found) => {
-            let found = String::from_utf8_lossy(&found).into_owned();
-            return Err(DataError::Format { path: marker, found });
-        }
-        Err(DataError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(DataError::Foreign(path.to_owned()));
-        }
-        Err(error) => return Err(error),
-    }
-
-    let encoded = read(&path.join(CONFIGURATION))?.to_vec();
-    let log_keys = signing_keys::read(path)?.into_iter().map(|(_, key)| key).collect();
-    let vrf_key = VrfSecretKey::from_seed(read_key(&path.join(VRF_KEY))?.expose());
+pub fn read_identity<'p>(place: impl Into<Place<'p>>) -> Result<Identity, DataError> {
+    let place = place.into();
+    let path = place.path;
+    check_marker(path)?;
+    let encoded = read(&path.join(CONFIGURATION))?;
+    let log_keys = signing_keys::read(place)?.into_iter().map(|(_, key)| key).collect();
+    let vrf_key = VrfSecretKey::from_seed(place.read_key(VRF_KEY)?.expose());
     Identity::new(encoded, log_keys, vrf_key)
         .map_err(|error| DataError::Mismatch { path: path.to_owned(), error })
 }
 
-/// A key as it is stored: its seed in hexadecimal and a newline.
-fn key_file(seed: &Secret<32>) -> Zeroizing<String> {
-    let digits = Zeroizing::new(hex::encode(seed.expose()));
-    Zeroizing::new(format!("{}\n", *digits))
+/// Seals every key of a directory under `passphrase`, or changes the passphrase from `before`; says which keys were not
+/// sealed under it already. Cut off in between, it can be run again.
+///
+/// # Errors
+/// [`DataError`].
+pub fn seal_keys(
+    path: &Path,
+    before: Option<&Passphrase>,
+    passphrase: &Passphrase,
+) -> Result<Vec<String>, DataError> {
+    check_marker(path)?;
+    let mut names: Vec<String> = signing_keys::files(path)?.into_iter().map(|(name, _)| name).collect();
+    names.push(VRF_KEY.to_owned());
+    if key_file::exists(&path.join(tokens::key::FILE)) {
+        names.push(tokens::key::FILE.to_owned());
+    }
+    let mut sealed = Vec::new();
+    for name in names {
+        if key_file::seal(&path.join(&name), &name, before, passphrase)? == Sealing::Sealed {
+            sealed.push(name);
+        }
+    }
+    Ok(sealed)
 }
 
-/// Writes the file of a new key.
-pub(crate) fn write_key(path: &Path, seed: &Secret<32>) -> Result<(), DataError> {
-    write_new(path, 0o600, key_file(seed).as_bytes())
+/// Checks that a directory is a log's.
+fn check_marker(path: &Path) -> Result<(), DataError> {
+    let marker = path.join(MARKER);
+    match read(&marker) {
+        Ok(found) if found == FORMAT.as_bytes() => Ok(()),
+        Ok(found) => {
+            let found = String::from_utf8_lossy(&found).into_owned();
+            Err(DataError::Format { path: marker, found })
+        }
+        Err(DataError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+            Err(DataError::Foreign(path.to_owned()))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Replaces a file that is not secret: it has the old or the new content, whenever this is cut off.
@@ -312,37 +381,22 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
 }
 
 /// Writes a file that does not exist yet, durably.
-fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), DataError> {
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-        // The mode above passes through the umask; the key's must be exact.
-        file.set_permissions(Permissions::from_mode(mode))?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
         file.write_all(bytes)?;
         file.sync_all()
     };
     write().map_err(|error| DataError::Io { path: path.to_owned(), error })
 }
 
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, DataError> {
+fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     let read = || {
-        let mut bytes = Zeroizing::new(Vec::new());
+        let mut bytes = Vec::new();
         File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     read().map_err(|error| DataError::Io { path: path.to_owned(), error })
-}
-
-pub(crate) fn read_key(path: &Path) -> Result<Secret<32>, DataError> {
-    let metadata = fs::metadata(path).map_err(|error| DataError::Io { path: path.to_owned(), error })?;
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(DataError::KeyPermissions { path: path.to_owned(), mode });
-    }
-    let file = read(path)?;
-    let digits = file.strip_suffix(b"\n").unwrap_or(&file);
-    let mut seed = Zeroizing::new([0; 32]);
-    hex::decode_to_slice(digits, &mut *seed).map_err(|_| DataError::BadKey(path.to_owned()))?;
-    Ok(Secret::new(*seed))
 }
 
 #[cfg(test)]

@@ -236,9 +236,9 @@ impl LogServer {
         settings: Settings,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
-        let DataDir { path, identity, db } = data;
+        let DataDir { path, identity, db, passphrase } = data;
         let identity = Arc::new(identity);
-        let token_key = tokens::key::open(&path.join(tokens::key::FILE))?;
+        let token_key = tokens::key::open(&path.join(tokens::key::FILE), passphrase.as_ref())?;
         let socket = Socket::bind(&path)?;
         let store: Arc<dyn Store> = Arc::new(RocksStore::new(Arc::clone(&db)));
         let published = Arc::new(Published::open(&*store)?);

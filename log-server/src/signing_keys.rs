@@ -25,7 +25,7 @@ use rand::CryptoRng;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::data_dir::{self, CONFIGURATION, DataError, Identity, LOG_KEY};
+use crate::data_dir::{self, CONFIGURATION, DataError, Identity, LOG_KEY, Place};
 
 /// The most keys of one log: enough for two of each kind during a rotation, and each costs a line of every head.
 pub const MAX_KEYS: usize = 8;
@@ -166,19 +166,20 @@ pub fn check(identity: &Identity, kind: Kind) -> Result<(), KeysError> {
 ///
 /// # Errors
 /// [`KeysError`]; nothing is changed then.
-pub fn add(data: &Path, kind: Kind, rng: &mut dyn CryptoRng) -> Result<Vkey, KeysError> {
-    let identity = data_dir::read_identity(data)?;
+pub fn add<'p>(place: impl Into<Place<'p>>, kind: Kind, rng: &mut dyn CryptoRng) -> Result<Vkey, KeysError> {
+    let place = place.into();
+    let identity = data_dir::read_identity(place)?;
     check(&identity, kind)?;
     let key = LogKey::draw(kind, rng);
     let vkey = key.vkey(&identity.origin)?;
-    write(data, &vkey, &key)?;
-    sync(data)?;
+    write(place, &vkey, &key)?;
+    sync(place.path)?;
     Ok(vkey)
 }
 
 /// Writes the file of a key that was added. The caller makes the directory durable.
-pub(crate) fn write(data: &Path, vkey: &Vkey, key: &LogKey) -> Result<(), DataError> {
-    data_dir::write_key(&data.join(format!("{}{}.key", key.kind().prefix(), vkey.id())), &key.to_seed())
+pub(crate) fn write(place: Place<'_>, vkey: &Vkey, key: &LogKey) -> Result<(), DataError> {
+    place.write_key(&format!("{}{}.key", key.kind().prefix(), vkey.id()), &key.to_seed())
 }
 
 /// Retires a key of the log in a data directory; its server signs with it no more from its next start on. If it is the one
@@ -188,8 +189,10 @@ pub(crate) fn write(data: &Path, vkey: &Vkey, key: &LogKey) -> Result<(), DataEr
 ///
 /// # Errors
 /// [`KeysError`].
-pub fn retire(data: &Path, id: KeyId) -> Result<(), KeysError> {
-    let identity = data_dir::read_identity(data)?;
+pub fn retire<'p>(place: impl Into<Place<'p>>, id: KeyId) -> Result<(), KeysError> {
+    let place = place.into();
+    let data = place.path;
+    let identity = data_dir::read_identity(place)?;
     if identity.suite != CipherSuite::Tlog {
         return Err(KeysError::Suite);
     }
@@ -202,7 +205,7 @@ pub fn retire(data: &Path, id: KeyId) -> Result<(), KeysError> {
         let configuration = Configuration { signature_public_key, ..identity.configuration.clone() };
         data_dir::replace(&data.join(CONFIGURATION), &configuration.encode()?)?;
     }
-    for (path, key) in read(data)? {
+    for (path, key) in read(place)? {
         if key.vkey(&identity.origin)?.id() == id {
             fs::remove_file(&path).map_err(|error| DataError::Io { path, error })?;
         }
@@ -215,26 +218,32 @@ fn sync(data: &Path) -> Result<(), DataError> {
     synced.map_err(|error| DataError::Io { path: data.to_owned(), error })
 }
 
-/// The keys in a data directory with their files: Ed25519 before ML-DSA-44, and each kind by file name.
-pub(crate) fn read(data: &Path) -> Result<Vec<(PathBuf, LogKey)>, DataError> {
+/// The names of the key files in a data directory: Ed25519 before ML-DSA-44, and each kind by name.
+pub(crate) fn files(data: &Path) -> Result<Vec<(String, Kind)>, DataError> {
     let at = |error| DataError::Io { path: data.to_owned(), error };
     let mut files = Vec::new();
     for entry in fs::read_dir(data).map_err(at)? {
-        let path = entry.map_err(at)?.path();
-        let kind = match path.file_name().and_then(|name| name.to_str()) {
-            Some(LOG_KEY) => Kind::Ed25519,
-            Some(name) if name.ends_with(".key") && name.starts_with(Kind::Ed25519.prefix()) => Kind::Ed25519,
-            Some(name) if name.ends_with(".key") && name.starts_with(Kind::MlDsa44.prefix()) => Kind::MlDsa44,
+        let Ok(name) = entry.map_err(at)?.file_name().into_string() else { continue };
+        let kind = match name.as_str() {
+            LOG_KEY => Kind::Ed25519,
+            name if name.ends_with(".key") && name.starts_with(Kind::Ed25519.prefix()) => Kind::Ed25519,
+            name if name.ends_with(".key") && name.starts_with(Kind::MlDsa44.prefix()) => Kind::MlDsa44,
             _ => continue,
         };
-        files.push((kind == Kind::MlDsa44, path, kind));
+        files.push((name, kind));
     }
-    files.sort_by(|(a_last, a, _), (b_last, b, _)| (a_last, a).cmp(&(b_last, b)));
-    let read = |(_, path, kind): (bool, PathBuf, Kind)| {
-        let key = LogKey::from_seed(kind, &data_dir::read_key(&path)?);
-        Ok((path, key))
+    files.sort_by(|(a, a_kind), (b, b_kind)| {
+        (*a_kind == Kind::MlDsa44, a).cmp(&(*b_kind == Kind::MlDsa44, b))
+    });
+    Ok(files)
+}
+
+/// The keys in a data directory with their files, in the order of [`files`].
+pub(crate) fn read(place: Place<'_>) -> Result<Vec<(PathBuf, LogKey)>, DataError> {
+    let read = |(name, kind): (String, Kind)| {
+        Ok((place.path.join(&name), LogKey::from_seed(kind, &place.read_key(&name)?)))
     };
-    files.into_iter().map(read).collect()
+    files(place.path)?.into_iter().map(read).collect()
 }
 
 /// Copies of the keys, for who signs with them.

@@ -1,8 +1,12 @@
 //! `handover`: the end of a stopped log.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use keyglass_log_server::{data_dir::DataDir, handover, server::service_families};
+use keyglass_log_server::{
+    data_dir::{DataDir, Place},
+    handover,
+    server::service_families,
+};
 use keyglass_tlog::note::Vkey;
 
 use super::{CommandError, parse_vkey, print_line};
@@ -20,11 +24,11 @@ pub(super) struct HandoverOptions {
 }
 
 /// Ends the log and prints the handover.
-pub(super) fn run(data: &Path, options: &HandoverOptions, json: bool) -> Result<(), CommandError> {
+pub(super) fn run(place: Place<'_>, options: &HandoverOptions, json: bool) -> Result<(), CommandError> {
     let to = options.to.clone().ok_or(CommandError::MissingOption("handover", "--to VKEY"))?;
-    let handover = handover::end(DataDir::open_to_end(data, &service_families())?, to)?;
+    let handover = handover::end(DataDir::open_to_end(place, &service_families())?, to)?;
     if let Some(target) = &options.tiles {
-        handover::export_tiles(DataDir::open_to_end(data, &service_families())?, target)?;
+        handover::export_tiles(DataDir::open_to_end(place, &service_families())?, target)?;
     }
     let declaration = handover.declaration();
     if json {

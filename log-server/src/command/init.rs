@@ -1,9 +1,7 @@
 //! `init`: a new log.
 
-use std::path::Path;
-
 use keyglass_log_server::{
-    data_dir::DataDir,
+    data_dir::{DataDir, Place},
     init::{Choices, new_log},
     server::service_families,
     signing_keys::{self, Kind},
@@ -15,8 +13,8 @@ use rand::{
 
 use super::{CommandError, InitOptions, Mode, keys::print_identity};
 
-/// Makes the log in `data` and prints what others need to know of it.
-pub(super) fn run(data: &Path, options: &InitOptions) -> Result<(), CommandError> {
+/// Makes the log and prints what others need to know of it.
+pub(super) fn run(place: Place<'_>, options: &InitOptions) -> Result<(), CommandError> {
     let prefix = options.prefix.clone().ok_or(CommandError::MissingOption("init", "--prefix PREFIX"))?;
     let auditor = match (options.mode, &options.auditor_vkey) {
         (None | Some(Mode::ThirdPartyAuditing), Some(vkey)) => Some(vkey.clone()),
@@ -42,9 +40,9 @@ pub(super) fn run(data: &Path, options: &InitOptions) -> Result<(), CommandError
         // Before anything is written.
         signing_keys::check(&log.identity, Kind::MlDsa44)?;
     }
-    DataDir::create(data, &log.identity, &service_families())?;
+    DataDir::create(place, &log.identity, &service_families())?;
     if options.ml_dsa {
-        signing_keys::add(data, Kind::MlDsa44, &mut rng)?;
+        signing_keys::add(place, Kind::MlDsa44, &mut rng)?;
     }
-    print_identity(data)
+    print_identity(place)
 }

@@ -1,10 +1,8 @@
 //! `keys`: what a log signs its heads with.
 
-use std::path::Path;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use keyglass_log_server::{
-    data_dir::read_identity,
+    data_dir::{Place, read_identity},
     signing_keys::{self, Kind},
 };
 use keyglass_tlog::note::{KeyId, Vkey};
@@ -43,22 +41,22 @@ fn parse_id(text: &str) -> Result<KeyId, String> {
 }
 
 /// Runs the command.
-pub(super) fn run(data: &Path, command: &KeysCommand, ml_dsa: bool) -> Result<(), CommandError> {
+pub(super) fn run(place: Place<'_>, command: &KeysCommand, ml_dsa: bool) -> Result<(), CommandError> {
     match command {
         KeysCommand::List => {}
         KeysCommand::Add => {
             let kind = if ml_dsa { Kind::MlDsa44 } else { Kind::Ed25519 };
             let mut rng = StdRng::try_from_rng(&mut SysRng).map_err(std::io::Error::other)?;
-            signing_keys::add(data, kind, &mut rng)?;
+            signing_keys::add(place, kind, &mut rng)?;
         }
-        KeysCommand::Retire { key } => signing_keys::retire(data, *key)?,
+        KeysCommand::Retire { key } => signing_keys::retire(place, *key)?,
     }
-    print_identity(data)
+    print_identity(place)
 }
 
 /// Prints what others need to know of a log.
-pub(super) fn print_identity(data: &Path) -> Result<(), CommandError> {
-    let identity = read_identity(data)?;
+pub(super) fn print_identity(place: Place<'_>) -> Result<(), CommandError> {
+    let identity = read_identity(place)?;
     let vkeys: Vec<String> = identity.log_vkeys.iter().map(Vkey::to_string).collect();
     let printed = serde_json::json!({
         "vkey": vkeys.first(),

@@ -7,22 +7,34 @@ mod keys;
 mod reset;
 mod serve;
 
-use std::{io::Write as _, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode};
+use std::{
+    io::Write as _,
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
 use keyglass_account::problem::ProblemDetails;
+use keyglass_crypto::sealed::Passphrase;
 use keyglass_keytrans::config::CipherSuite;
 use keyglass_log_server::{
     audit::poll::{self, BadUrl},
-    data_dir::DataError,
+    data_dir::{self, DataError, Place},
     handover::EndError,
     init::InitError,
     publisher::PolicyUnusable,
     server::Failed,
     server::StartError,
     signing_keys::KeysError,
+    tokens,
 };
-use keyglass_service::tls::{RootOptions, TlsError, TlsOptions};
+use keyglass_service::{
+    key_file::KeyFileError,
+    passphrase::{PassphraseError, PassphraseOptions},
+    tls::{RootOptions, TlsError, TlsOptions},
+};
 use keyglass_tlog::{note::Vkey, policy::PolicyError};
 use thiserror::Error;
 
@@ -31,7 +43,7 @@ use keys::KeysCommand;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 another failure; 2 wrong usage; 3 the data directory was refused; 4 the policy was refused; 5 the \
-address could not be bound, or its certificate was refused; 6 the running server has to be started anew; 7 an operator's command was refused.
+address could not be bound, or its certificate was refused; 6 the running server has to be started anew; 7 an operator's command was refused; 8 the passphrase is missing or wrong.
 
 Example:
   keyglass-log-server init  --data /var/lib/log --prefix log.example >log.json
@@ -63,6 +75,9 @@ struct Arguments {
 
     #[command(flatten)]
     reset: ResetOptions,
+
+    #[command(flatten)]
+    passphrase: PassphraseOptions,
 }
 
 #[derive(Subcommand)]
@@ -83,6 +98,11 @@ enum Command {
     /// Needs --data. A running server takes no notice before it is started anew.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Seal all keys of the log under a passphrase, or change the passphrase. Prints the files that it sealed
+    ///
+    /// Needs --data and --passphrase-file; --old-passphrase-file as well for keys that are sealed already. Run again, it
+    /// changes nothing.
+    SealKeys,
     /// Put a reset record on top of an account whose owner has lost all keys, in a running server
     ///
     /// Needs --data, --label and --record. A reset is the provider's word alone: it is logged, every client says so, and
@@ -232,6 +252,8 @@ enum CommandError {
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
+    #[error(transparent)]
     Keys(#[from] KeysError),
     #[error("{}: {source}", .path.display())]
     File { path: PathBuf, source: std::io::Error },
@@ -266,8 +288,22 @@ fn detail(problem: &ProblemDetails) -> String {
 }
 
 impl CommandError {
-    fn exit_code(&self) -> u8 {
+    /// What is wrong with a key's file, if that is it.
+    fn key_file(&self) -> Option<&KeyFileError> {
         match self {
+            Self::Data(DataError::Key(error))
+            | Self::Keys(KeysError::Data(DataError::Key(error)))
+            | Self::Start(StartError::TokenKey(tokens::key::KeyError::File(error))) => Some(error),
+            _ => None,
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        if self.key_file().is_some_and(KeyFileError::is_of_passphrase) {
+            return 8;
+        }
+        match self {
+            Self::Passphrase(_) => 8,
             Self::System(_) | Self::File { .. } => 1,
             Self::MissingOption(..)
             | Self::Auditor
@@ -311,21 +347,38 @@ fn dispatch(arguments: &Arguments) -> Result<(), CommandError> {
         Command::Init => "init",
         Command::Serve => "serve",
         Command::Keys(_) => "keys",
+        Command::SealKeys => "seal-keys",
         Command::Reset => "reset",
         Command::Erase(_) => "erase",
         Command::Handover(_) => "handover",
     };
     let data = arguments.data.as_deref().ok_or(CommandError::MissingOption(name, "--data DIR"))?;
+    let passphrase = || arguments.passphrase.read();
     match &arguments.command {
-        Command::Init => init::run(data, &arguments.init),
-        Command::Serve => serve::run(data, &arguments.serve),
-        Command::Keys(command) => keys::run(data, command, arguments.init.ml_dsa),
+        Command::Init => init::run(place(data, passphrase()?.as_ref()), &arguments.init),
+        Command::Serve => serve::run(place(data, passphrase()?.as_ref()), &arguments.serve),
+        Command::Keys(command) => {
+            keys::run(place(data, passphrase()?.as_ref()), command, arguments.init.ml_dsa)
+        }
+        Command::SealKeys => {
+            let (before, passphrase) = arguments.passphrase.read_both()?;
+            data_dir::seal_keys(data, before.as_ref(), &passphrase)?
+                .iter()
+                .try_for_each(|file| print_line(file))
+        }
         Command::Reset => reset::run(data, &arguments.reset, arguments.json),
         Command::Erase(options) => {
             erase::run(data, arguments.reset.label.as_deref(), options, arguments.json)
         }
-        Command::Handover(options) => handover::run(data, options, arguments.json),
+        Command::Handover(options) => {
+            handover::run(place(data, passphrase()?.as_ref()), options, arguments.json)
+        }
     }
+}
+
+/// The log's directory, and what seals its keys.
+fn place<'p>(path: &'p Path, passphrase: Option<&'p Passphrase>) -> Place<'p> {
+    Place { path, passphrase }
 }
 
 /// Prints a line that a script waits for.

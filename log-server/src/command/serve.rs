@@ -11,7 +11,7 @@ use std::{
 use keyglass_log_server::{
     audit::poll,
     clock::SteadyClock,
-    data_dir::DataDir,
+    data_dir::{DataDir, Place},
     log::Limits,
     pruning, publisher, sequencer,
     server::{LogServer, Settings, StartError, service_families},
@@ -28,7 +28,7 @@ use super::{CommandError, ServeOptions, print_line, rate};
 const LAST_GRACE: Duration = Duration::from_millis(500);
 
 /// Runs until SIGTERM or SIGINT, or until the server has to be started anew.
-pub(super) fn run(data: &Path, options: &ServeOptions) -> Result<(), CommandError> {
+pub(super) fn run(place: Place<'_>, options: &ServeOptions) -> Result<(), CommandError> {
     let listen = options.listen.ok_or(CommandError::MissingOption("serve", "--listen ADDR"))?;
     let policy_file =
         options.policy.as_deref().ok_or(CommandError::MissingOption("serve", "--policy FILE"))?;
@@ -36,7 +36,7 @@ pub(super) fn run(data: &Path, options: &ServeOptions) -> Result<(), CommandErro
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_env_filter(filter).init();
 
     let policy = read_policy(policy_file)?;
-    let directory = DataDir::open(data, &service_families())?;
+    let directory = DataDir::open(place, &service_families())?;
     let settings = settings(options, policy, &directory)?;
     let (origin, suite) = (directory.identity.origin.clone(), directory.identity.suite);
 

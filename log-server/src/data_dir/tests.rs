@@ -1,5 +1,6 @@
 //! What is refused, and why.
 
+use keyglass_service::private_file::PrivateFileError;
 use rand::{SeedableRng as _, rngs::StdRng};
 
 use super::*;
@@ -28,7 +29,10 @@ fn data_directories_that_are_not_sound_are_refused() {
     };
     for key in ["log.key", "vrf.key"] {
         set_mode(key, 0o640);
-        assert!(matches!(open(&path), Err(DataError::KeyPermissions { mode: 0o640, .. })));
+        assert!(matches!(
+            open(&path),
+            Err(DataError::Key(KeyFileError::Private(PrivateFileError::Permissions { mode: 0o640, .. })))
+        ));
         set_mode(key, 0o600);
         let kept = std::fs::read(path.join(key)).unwrap();
         std::fs::write(path.join(key), b"nonsense").unwrap();
@@ -52,6 +56,47 @@ fn data_directories_that_are_not_sound_are_refused() {
     std::fs::remove_dir_all(path.join("db")).unwrap();
     std::fs::rename(other.join("db"), path.join("db")).unwrap();
     assert!(matches!(open(&path), Err(DataError::Database(_))));
+}
+
+#[test]
+fn sealed_keys_need_their_passphrase_and_plain_ones_none() {
+    let phrase = |text: &str| Passphrase::new(Zeroizing::new(text.as_bytes().to_vec())).unwrap();
+    let (one, two) = (phrase("one"), phrase("two"));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    let log = new_log(&choices(), &mut StdRng::seed_from_u64(11)).unwrap();
+    DataDir::create(&path, &log.identity, &[]).unwrap();
+    let mut rng = StdRng::seed_from_u64(13);
+    let added = signing_keys::add(&path, Kind::MlDsa44, &mut rng).unwrap();
+    tokens::key::open(&path.join(tokens::key::FILE), None).unwrap();
+    let read =
+        |passphrase| read_identity(Place { path: &path, passphrase }).map(|identity| identity.log_vkeys);
+    let vkeys = read(None).unwrap();
+    assert!(vkeys.contains(&added));
+    assert!(matches!(read(Some(&one)), Err(DataError::Key(KeyFileError::NotSealed(_)))));
+
+    let sealed = seal_keys(&path, None, &one).unwrap();
+    assert_eq!(sealed.len(), 4, "{sealed:?}");
+    assert_eq!(seal_keys(&path, None, &one).unwrap(), [""; 0], "run again");
+    assert_eq!(read(Some(&one)).unwrap(), vkeys);
+    assert!(matches!(read(None), Err(DataError::Key(KeyFileError::NeedsPassphrase(_)))));
+    let wrong = read(Some(&two));
+    assert!(matches!(wrong, Err(DataError::Key(error)) if error.is_of_passphrase()));
+    let token_key = path.join(tokens::key::FILE);
+    assert!(
+        tokens::key::open(&token_key, Some(&one)).is_ok() && tokens::key::open(&token_key, None).is_err()
+    );
+    // One key cannot take another's place, though both are under the same passphrase.
+    let kept = std::fs::read(path.join("vrf.key")).unwrap();
+    std::fs::copy(path.join("log.key"), path.join("vrf.key")).unwrap();
+    assert!(matches!(read(Some(&one)), Err(DataError::Key(KeyFileError::Sealed { .. }))));
+    std::fs::write(path.join("vrf.key"), kept).unwrap();
+
+    assert_eq!(seal_keys(&path, Some(&one), &two).unwrap().len(), 4);
+    let place = Place { path: &path, passphrase: Some(&two) };
+    signing_keys::retire(place, added.id()).unwrap();
+    assert_eq!(read(Some(&two)).unwrap().len(), 1);
+    assert!(read(Some(&one)).is_err());
 }
 
 fn choices() -> Choices {

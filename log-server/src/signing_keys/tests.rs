@@ -105,7 +105,7 @@ fn retiring_that_was_cut_off_is_done_again() {
     let kept = fs::read(place.path.join(LOG_KEY)).unwrap();
     retire(&place.path, old.id()).unwrap();
     // As if it had been cut off before the file was removed.
-    data_dir::write_key(&place.path.join(LOG_KEY), &Secret::new([0; 32])).unwrap();
+    data_dir::Place::from(&place.path).write_key(LOG_KEY, &Secret::new([0; 32])).unwrap();
     fs::write(place.path.join(LOG_KEY), kept).unwrap();
     assert_eq!(place.signs_with(), [new.clone(), old.clone()]);
     retire(&place.path, old.id()).unwrap();

@@ -15,6 +15,9 @@ use super::{Endpoints, Problem, Responder};
 /// Logs on one page.
 pub const ROWS: usize = 100;
 
+/// The longest verifier key that is shown at once, in bytes.
+const SHORT_VKEY: usize = 160;
+
 /// What a page shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
@@ -152,7 +155,15 @@ fn render(status: &Status, unready: Option<&str>, outcomes: &Outcomes) -> Markup
                     "(C2SP tlog-witness). Logs and their users need its keys in their policies:"
                 }
                 @for vkey in &status.vkeys {
-                    p { code { (vkey) } }
+                    @if vkey.len() <= SHORT_VKEY {
+                        p { code { (vkey) } }
+                    } @else {
+                        // An ML-DSA-44 key fills a screen.
+                        details {
+                            summary { code { (vkey.chars().take(SHORT_VKEY / 2).collect::<String>()) "…" } }
+                            code { (vkey) }
+                        }
+                    }
                 }
                 h2 { "Logs" }
                 p {
