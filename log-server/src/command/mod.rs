@@ -131,7 +131,7 @@ struct InitOptions {
     #[arg(long, global = true, value_name = "SUITE", default_value = "0xF001", value_parser = parse_suite)]
     suite: CipherSuite,
 
-    /// init: sign heads with an ML-DSA-44 key as well. One can be added later too, with `keys add --ml-dsa`
+    /// init: sign heads with an ML-DSA-44 key as well; keys add: draw such a key and not one of Ed25519
     #[arg(long, global = true)]
     ml_dsa: bool,
 
