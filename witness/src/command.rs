@@ -2,20 +2,21 @@
 
 mod confirm;
 mod init;
+mod options;
 mod policy_file;
 mod serve;
 
-use std::{io::Write as _, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode};
+use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{Parser as _, error::ErrorKind};
 use keyglass_service::{
     key_file::{KeyFileError, Sealing},
-    passphrase::{PassphraseError, PassphraseOptions},
-    tls::{TlsError, TlsOptions},
+    passphrase::PassphraseError,
+    tls::TlsError,
 };
 use keyglass_tlog::{
     cosignature::Cosigner,
-    note::{KeyName, NoteError, PublicKey, Vkey},
+    note::{NoteError, PublicKey, Vkey},
     policy::PolicyError,
 };
 use keyglass_witness::{
@@ -25,146 +26,7 @@ use keyglass_witness::{
 };
 use thiserror::Error;
 
-const AFTER_HELP: &str = "\
-Exit codes: 0 done; 1 another failure; 2 wrong usage; 3 the data directory, its keys or its state was refused; \
-4 the policy was refused; 5 the address could not be bound, or its certificate was refused; 6 the passphrase is missing or \
-wrong; 7 confirm: logs are still suspended.
-
-Example:
-  keyglass-witness init  --data /var/lib/witness --name witness.example/w1
-  keyglass-witness serve --data /var/lib/witness --listen 127.0.0.1:7380 --policy logs.policy";
-
-/// A witness of transparency logs.
-///
-/// It cosigns the checkpoints of the logs in its policy (C2SP tlog-witness): each only if the tree behind it extends
-/// every tree that it cosigned for that log before. Options may stand before or after the command.
-#[derive(Parser)]
-#[command(name = "keyglass-witness", version, after_help = AFTER_HELP)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-
-    /// The data directory: the private keys (witness.key and witness-ml-dsa-44.key, mode 0600) and the state
-    /// (witness.redb and witness.count)
-    #[arg(long, global = true, value_name = "DIR")]
-    data: Option<PathBuf>,
-
-    /// Print results as one JSON object on one line
-    #[arg(long, global = true)]
-    json: bool,
-
-    /// serve, confirm: a tlog-policy file; its `log <vkey>` lines are the logs to cosign
-    #[arg(long, global = true, value_name = "FILE")]
-    policy: Option<PathBuf>,
-
-    #[command(flatten)]
-    init: InitOptions,
-
-    #[command(flatten)]
-    serve: ServeOptions,
-
-    #[command(flatten)]
-    confirm: ConfirmOptions,
-
-    #[command(flatten)]
-    passphrase: PassphraseOptions,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Make a new witness: its keys and an empty state. Prints the verifier keys, one a line, Ed25519 first
-    ///
-    /// Needs --data and --name. Logs need the printed keys in their policies, in one `any` group, since they are one
-    /// witness. A directory that has a key or a state is not touched.
-    Init,
-    /// Print the verifier keys of a witness, one a line, Ed25519 first
-    ///
-    /// Needs --data.
-    Vkey,
-    /// Make the key that a witness lacks, of the type that it does not sign with yet, and print all verifier keys
-    ///
-    /// Needs --data, and the witness stopped. Cut off, it can be run again.
-    AddKey,
-    /// Seal the keys of a witness under a passphrase, or change the passphrase
-    ///
-    /// Needs --data and --passphrase-file; --old-passphrase-file as well for keys that are sealed already. Run again, it
-    /// changes nothing.
-    SealKeys,
-    /// Run the witness
-    ///
-    /// Needs --data, --listen and --policy. The first line on stdout is a JSON object with the URL that is served
-    /// (`listening`), the verifier keys (`vkeys`) and the first of them (`vkey`); the log goes to stderr, filtered by
-    /// RUST_LOG. SIGHUP has the policy read again, SIGTERM ends it.
-    Serve,
-    /// Go on after the state was put back from a backup or moved
-    ///
-    /// Needs --data and --policy, and the witness stopped. Such a state may lack what was signed since. Give with --note
-    /// the checkpoints of each log that others have with a cosignature of this witness (the log's own `/checkpoint`,
-    /// auditors, other monitors): the largest becomes the log's head. Logs of which nothing newer can exist are vouched
-    /// for with --as-it-is. The rest stays suspended, and is answered 503. Prints one line for each log: its origin, its
-    /// size, and what became of it.
-    Confirm,
-}
-
-/// The keys that a new witness gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum OnlyKey {
-    Ed25519,
-    #[value(name = "ml-dsa-44")]
-    MlDsa44,
-}
-
-#[derive(clap::Args)]
-struct InitOptions {
-    /// init: the witness's name, by recommendation a URL without scheme, such as witness.example/w1
-    #[arg(long, global = true, value_name = "NAME")]
-    name: Option<KeyName>,
-
-    /// init, add-key: another name for the ML-DSA-44 key
-    #[arg(long, global = true, value_name = "NAME")]
-    ml_dsa_name: Option<KeyName>,
-
-    /// init: make a key of this type only
-    #[arg(long, global = true, value_name = "TYPE")]
-    only: Option<OnlyKey>,
-}
-
-#[derive(clap::Args)]
-struct ServeOptions {
-    /// serve: the address to listen on; port 0 takes a free one
-    #[arg(long, global = true, value_name = "ADDR")]
-    listen: Option<SocketAddr>,
-
-    #[command(flatten)]
-    tls: TlsOptions,
-
-    /// serve: requests a second that each log may make; more are answered 429
-    #[arg(long, global = true, value_name = "N", default_value = "1000")]
-    rate_limit: NonZeroU32,
-
-    /// serve: start although the policy lists no log
-    #[arg(long, global = true)]
-    allow_no_logs: bool,
-}
-
-#[derive(clap::Args)]
-struct ConfirmOptions {
-    /// confirm: a checkpoint with a cosignature of this witness; may be given again
-    #[arg(long, global = true, value_name = "FILE")]
-    note: Vec<PathBuf>,
-
-    /// confirm: the origin of a log of which nothing newer than the state exists; may be given again
-    #[arg(long, global = true, value_name = "ORIGIN")]
-    as_it_is: Vec<String>,
-
-    /// confirm: nothing newer than the state exists of any log
-    #[arg(long, global = true)]
-    all_as_it_is: bool,
-
-    /// confirm: the state is from a backup although its files do not show it, as after a snapshot of a whole machine
-    #[arg(long, global = true)]
-    restored: bool,
-}
+use self::options::{Arguments, Command};
 
 /// Why a command failed.
 #[derive(Debug, Error)]

@@ -5,6 +5,7 @@ mod confirmation;
 mod counter;
 mod database;
 mod identity;
+mod meta;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -15,7 +16,8 @@ pub use self::{
     committer::DurableStore,
     confirmation::{ConfirmError, Confirmation, Report, Verdict, confirm},
     counter::COUNTER_FILE,
-    database::{bind, create},
+    database::create,
+    meta::bind,
 };
 use crate::{
     head::OriginHash,

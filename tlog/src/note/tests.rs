@@ -37,6 +37,22 @@ fn one_bad_line_of_a_known_key_spoils_the_note() {
 }
 
 #[test]
+fn a_repeated_line_is_verified_as_often_as_it_stands_there() {
+    let (a, b) = (signer(1), signer(2));
+    let good = signed("x\n", &[&a, &b, &a, &a]);
+    let keys = [b.vkey(), a.vkey()];
+    let found: Vec<_> = good.verify(&keys).unwrap().iter().map(|line| (line.line, line.key_index)).collect();
+    assert_eq!(found, [(0, 1), (1, 0), (2, 1), (3, 1)]);
+    let bad = signed("y\n", &[&a]).signatures()[0].clone();
+    for at in 0..5 {
+        let mut lines = good.signatures().to_vec();
+        lines.insert(at, bad.clone());
+        let mixed = SignedNote::new("x\n", lines).unwrap();
+        assert!(matches!(mixed.verify(&keys), Err(NoteVerifyError::BadSignature { .. })), "{at}");
+    }
+}
+
+#[test]
 fn one_key_of_two_types_is_two_keys() {
     let seed = [7; 32];
     let name = testkit::name("example.com/both");

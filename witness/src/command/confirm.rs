@@ -14,7 +14,7 @@ use keyglass_witness::{
     store::{self, Confirmation, Report, Verdict},
 };
 
-use super::{CommandError, ConfirmOptions, policy_file, print_line, vkeys};
+use super::{CommandError, options::ConfirmOptions, policy_file, print_line, vkeys};
 
 pub(super) fn run(
     data: &Path,

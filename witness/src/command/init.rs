@@ -9,7 +9,11 @@ use keyglass_witness::{
     store::{self, STATE_FILE},
 };
 
-use super::{CommandError, InitOptions, OnlyKey, vkeys};
+use super::{
+    CommandError,
+    options::{InitOptions, OnlyKey},
+    vkeys,
+};
 
 fn name_of(key_type: KeyType, name: &KeyName, options: &InitOptions) -> KeyName {
     let own = options.ml_dsa_name.as_ref().filter(|_| key_type == KeyType::MlDsa44);

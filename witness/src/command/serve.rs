@@ -16,7 +16,7 @@ use keyglass_witness::{
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{CommandError, ServeOptions, policy_file, print_line, vkeys};
+use super::{CommandError, options::ServeOptions, policy_file, print_line, vkeys};
 
 /// How long tasks may hold the process up after the server has stopped.
 const LAST_GRACE: Duration = Duration::from_secs(1);

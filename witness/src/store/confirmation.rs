@@ -13,11 +13,9 @@ use thiserror::Error;
 use super::{
     STATE_FILE, StoreError,
     counter::Counter,
-    database::{
-        HEADS, META, META_COMMITS, META_FILES, META_RESTORED, Meta, begin, check_owner, for_each,
-        open_counter, open_database, read_meta,
-    },
+    database::{HEADS, begin, for_each, open_counter, open_database},
     identity::Files,
+    meta::{META, META_COMMITS, META_FILES, META_RESTORED, Meta, check_owner, read_meta},
 };
 use crate::{
     head::{Head, OriginHash},

@@ -1,6 +1,6 @@
 //! Clocks that jump: back, a year ahead, and to nowhere. Times never go back, and nothing is signed a year ahead.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{fs, num::NonZeroU32, path::PathBuf, sync::Arc};
 
 use axum::{Router, body::Body};
 use hyper::{Method, StatusCode};
@@ -16,6 +16,7 @@ use tower::ServiceExt as _;
 use crate::{
     client::{Answer, read, request},
     log::{Log, ORIGIN},
+    process::{self, Home, Running},
     race::{cosigner, time_of},
     stores::{MemoryStore, TestClock},
 };
@@ -84,4 +85,45 @@ async fn a_clock_that_is_far_behind_is_said_and_gives_the_last_time_again() {
     assert_eq!(time_of(&answer.body, &log.checkpoint(2), cosigner().vkey()).0, NOW);
     clock.pass(2);
     assert_eq!(send(&router, Method::GET, "/readyz", "").await.status, StatusCode::OK);
+}
+
+/// The library of Debian's package libfaketime, which shows a program another time.
+fn library() -> Option<PathBuf> {
+    let architectures = fs::read_dir("/usr/lib").ok()?;
+    architectures
+        .filter_map(|entry| Some(entry.ok()?.path().join("faketime/libfaketime.so.1")))
+        .find(|path| path.is_file())
+}
+
+/// The real program, on a machine whose clock is set while it runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_notices_that_its_clock_jumps() {
+    let Some(library) = library() else {
+        println!("skipped: there is no libfaketime to set a program's clock (Debian package faketime)");
+        return;
+    };
+    let home = Home::new();
+    let offset = home.path().join("clock");
+    fs::write(&offset, "+0").unwrap();
+    let mut command = home.serve("127.0.0.1:0");
+    command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &offset);
+    command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    let running = Running::start(command);
+    let mut connection = running.connect().await;
+    let log = &home.log;
+    let first = process::add(&mut connection, log, 0, 1).await.body;
+    fs::write(&offset, "+365d").unwrap();
+    assert_eq!(process::add(&mut connection, log, 1, 2).await.problem(), "clock-jumped");
+    // Back: the time that was given last is given again, at least.
+    fs::write(&offset, "-2h").unwrap();
+    let behind = process::add(&mut connection, log, 1, 2).await.body;
+    fs::write(&offset, "+0").unwrap();
+    let right = process::add(&mut connection, log, 2, 3).await.body;
+    let time = |answer: &str, size| {
+        let lines = keyglass_tlog::note::parse_signature_lines(answer.as_bytes()).unwrap();
+        time_of(&format!("{}\n", lines[0]), &log.checkpoint(size), &home.vkeys[0])
+    };
+    let (first, behind, right) = (time(&first, 1), time(&behind, 2), time(&right, 3));
+    assert_eq!(first, behind);
+    assert!(right >= first && right.0 < first.0 + 3600);
 }

@@ -16,7 +16,8 @@ use self::disk::{Disk, Fate, after_power_loss};
 use super::{
     COUNTER_FILE, DurableStore, HeadStore as _, StoreError,
     counter::Counter,
-    database::{State, builder, initialise, open_error},
+    database::{State, builder, open_error},
+    meta::initialise,
 };
 use crate::{
     head::{Head, OriginHash},
