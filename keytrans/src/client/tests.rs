@@ -249,6 +249,39 @@ fn a_verifier_says_whom_it_trusts() {
     assert!(tlog.policy().unwrap().logs().is_empty());
 }
 
+#[test]
+fn the_policys_log_lines_say_which_keys_count() {
+    use keyglass_crypto::sign::SigningKey;
+    use keyglass_tlog::note::{KeyName, PublicKey, Vkey};
+
+    use crate::{
+        client::{ConfigurationError, Verifier},
+        config::CipherSuite,
+        lies::scene::town,
+        wire::Wire as _,
+    };
+    let log = town(CipherSuite::Tlog);
+    let encoded = log.config.encode().unwrap();
+    let configured = Vkey::parse(str::from_utf8(&log.config.signature_public_key).unwrap()).unwrap();
+    let key = |name: &str, seed| {
+        let public = PublicKey::Ed25519(SigningKey::from_seed(&[seed; 32]).verifying_key());
+        Vkey::new(KeyName::new(name).unwrap(), public)
+    };
+    let (next, other) = (key(&log.origin(), 0x71), key("other.example/log", 0x72));
+    let keys = |lines: &[&Vkey]| {
+        let lines: String = lines.iter().map(|vkey| format!("log {vkey}\n")).collect();
+        let verifier = Verifier::new(&encoded, Some(format!("{lines}quorum none\n").as_bytes()))?;
+        assert_eq!(verifier.without_witnesses().unwrap().log_keys(), verifier.log_keys());
+        Ok(verifier.log_keys().to_vec())
+    };
+    assert_eq!(keys(&[]), Ok(vec![configured.clone()]));
+    assert_eq!(keys(&[&configured]), Ok(vec![configured.clone()]));
+    assert_eq!(keys(&[&next, &other, &configured]), Ok(vec![next.clone(), configured]));
+    // Not even the configuration's own key, where the policy leaves it out.
+    assert_eq!(keys(&[&next]), Ok(vec![next]));
+    assert_eq!(keys(&[&other]), Err(ConfigurationError::PolicyForAnotherLog));
+}
+
 /// One response has a VRF proof for each new version, skipped ones included, and so no more than 255 of them.
 #[test]
 fn a_response_tells_of_so_many_versions() {
