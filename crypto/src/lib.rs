@@ -14,7 +14,7 @@
 //! | encrypt a message | [`aead`]: ChaCha20-Poly1305 |
 //! | keep a key on disk under a passphrase | [`sealed`]: argon2id, ChaCha20-Poly1305 |
 //! | hold and compare secret bytes | [`secret`] |
-//! | verify a post-quantum cosignature | [`ml_dsa`]: ML-DSA-44 |
+//! | sign or verify a post-quantum cosignature | [`ml_dsa`]: ML-DSA-44 |
 #![cfg_attr(
     test,
     allow(

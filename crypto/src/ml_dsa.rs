@@ -1,12 +1,16 @@
 //! ML-DSA-44 signatures (FIPS 204), pure, with an empty context.
 //!
-//! The implementation behind it has not been audited: a caller must never let such a signature count where an
-//! Ed25519 signature of the same party is refused.
+//! Behind it is libcrux, whose field arithmetic, number-theoretic transform and serialisation are formally verified, and
+//! which signs seven times as fast here as the `ml-dsa` crate; a test holds the two to the same octets. Neither has been audited: a
+//! caller must never let such a signature count where an Ed25519 signature of the same party is refused.
 
 use core::fmt;
 
-use ml_dsa::{EncodedVerifyingKey, Keypair as _, MlDsa44};
+use libcrux_ml_dsa::ml_dsa_44::{
+    self, MLDSA44Signature, MLDSA44SigningKey, MLDSA44VerificationKey, generate_key_pair,
+};
 use thiserror::Error;
+use zeroize::{Zeroize as _, ZeroizeOnDrop};
 
 use crate::{secret::Secret, sign::SignError};
 
@@ -15,6 +19,9 @@ pub const PUBLIC_KEY_LEN: usize = 1312;
 
 /// Bytes in an ML-DSA-44 signature.
 pub const SIGNATURE_LEN: usize = 2420;
+
+/// No protocol here uses another.
+const CONTEXT: &[u8] = b"";
 
 /// An ML-DSA-44 public key. Every string of the right length is one.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -38,11 +45,8 @@ impl MlDsaVerifyingKey {
     /// # Errors
     /// [`SignError::BadSignature`].
     pub fn verify(&self, message: &[u8], signature: &[u8; SIGNATURE_LEN]) -> Result<(), SignError> {
-        let encoded = EncodedVerifyingKey::<MlDsa44>::from(*self.0);
-        let key = ml_dsa::VerifyingKey::<MlDsa44>::decode(&encoded);
-        let signature = ml_dsa::Signature::<MlDsa44>::try_from(signature.as_slice())
-            .map_err(|_| SignError::BadSignature)?;
-        if key.verify_with_context(message, &[], &signature) { Ok(()) } else { Err(SignError::BadSignature) }
+        let (key, signature) = (MLDSA44VerificationKey::new(*self.0), MLDSA44Signature::new(*signature));
+        ml_dsa_44::verify(&key, message, CONTEXT, &signature).map_err(|_| SignError::BadSignature)
     }
 }
 
@@ -60,29 +64,36 @@ impl fmt::Debug for MlDsaVerifyingKey {
 pub struct SigningFailed;
 
 /// An ML-DSA-44 private key: a 32-byte seed and what follows from it. Erased when dropped.
-///
-/// Some 70 KiB of expanded key are kept, so that a signature costs no key generation.
-pub struct MlDsaSigningKey(Box<ml_dsa::SigningKey<MlDsa44>>);
+pub struct MlDsaSigningKey {
+    seed: Secret<32>,
+    expanded: Box<MLDSA44SigningKey>,
+    public: MlDsaVerifyingKey,
+}
 
 impl MlDsaSigningKey {
     /// The key of the seed xi (FIPS 204, algorithm 6), which must come from a cryptographic source.
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        let seed = zeroize::Zeroizing::new(ml_dsa::Seed::from(*seed));
-        Self(Box::new(ml_dsa::SigningKey::from_seed(&seed)))
+        let mut pair = generate_key_pair(*seed);
+        let key = Self {
+            seed: Secret::new(*seed),
+            expanded: Box::new(pair.signing_key.clone()),
+            public: MlDsaVerifyingKey::from_bytes(pair.verification_key.as_ref()),
+        };
+        pair.signing_key.as_ref_mut().zeroize();
+        key
     }
 
     /// The seed, for storing the key.
     #[must_use]
     pub fn to_seed(&self) -> Secret<32> {
-        Secret::new((*self.0.as_seed()).into())
+        self.seed.clone()
     }
 
     /// The public half.
     #[must_use]
     pub fn verifying_key(&self) -> MlDsaVerifyingKey {
-        let encoded = self.0.verifying_key().encode();
-        MlDsaVerifyingKey(Box::new(encoded.into()))
+        self.public.clone()
     }
 
     /// Signs `message` under the empty context, deterministically (FIPS 204, algorithm 2 with rnd = 0).
@@ -90,10 +101,19 @@ impl MlDsaSigningKey {
     /// # Errors
     /// [`SigningFailed`].
     pub fn sign(&self, message: &[u8]) -> Result<Box<[u8; SIGNATURE_LEN]>, SigningFailed> {
-        let signature = self.0.expanded_key().sign_deterministic(message, &[]).map_err(|_| SigningFailed)?;
-        Ok(Box::new(signature.encode().into()))
+        let signature =
+            ml_dsa_44::sign(&self.expanded, message, CONTEXT, [0; 32]).map_err(|_| SigningFailed)?;
+        Ok(Box::new(*signature.as_ref()))
     }
 }
+
+impl Drop for MlDsaSigningKey {
+    fn drop(&mut self) {
+        self.expanded.as_ref_mut().zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for MlDsaSigningKey {}
 
 impl fmt::Debug for MlDsaSigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,9 +123,37 @@ impl fmt::Debug for MlDsaSigningKey {
 
 #[cfg(test)]
 mod tests {
+    use ml_dsa::Keypair as _;
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Another implementation that shares nothing with ours.
+    fn theirs(seed: &[u8; 32]) -> ml_dsa::SigningKey<ml_dsa::MlDsa44> {
+        ml_dsa::SigningKey::from_seed(&ml_dsa::Seed::from(*seed))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn another_implementation_makes_the_same_octets(seed: [u8; 32], message: Vec<u8>, bit in 0..SIGNATURE_LEN * 8) {
+            let (ours, theirs) = (MlDsaSigningKey::from_seed(&seed), theirs(&seed));
+            let their_public: [u8; PUBLIC_KEY_LEN] = theirs.verifying_key().encode().into();
+            prop_assert_eq!(ours.verifying_key(), MlDsaVerifyingKey::from_bytes(&their_public));
+            let signature = ours.sign(&message).unwrap();
+            let their_signature = theirs.expanded_key().sign_deterministic(&message, &[]).unwrap();
+            let encoded: [u8; SIGNATURE_LEN] = their_signature.encode().into();
+            prop_assert_eq!(&*signature, &encoded);
+            // And both judge what was changed alike.
+            let mut changed = encoded;
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let their_key = theirs.verifying_key();
+            let theirs_says = ml_dsa::Signature::<ml_dsa::MlDsa44>::try_from(changed.as_slice())
+                .is_ok_and(|changed| their_key.verify_with_context(&message, &[], &changed));
+            prop_assert_eq!(ours.verifying_key().verify(&message, &changed).is_ok(), theirs_says);
+        }
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(8))]
