@@ -189,7 +189,7 @@ pub enum Mismatch {
     #[error("third-party management is not implemented")]
     Management,
     /// The configuration names a signing key that is not there.
-    #[error("the configuration names another signing key than those that are there")]
+    #[error("no key file (log.key, log-*.key) holds the signing key that the configuration names")]
     LogKey,
     /// Under 0x0002 there is one signing key.
     #[error("a log of suite 0x0002 has exactly one signing key")]
