@@ -134,7 +134,7 @@ async fn damaged_and_foreign_directories_of_a_log_server_are_refused() {
             let last = fs::metadata(d.join("configuration")).unwrap().len() as usize - 2;
             flip(&d.join("configuration"), last);
         }),
-        ("no key", "log.key", |d, _| fs::remove_file(d.join("log.key")).unwrap()),
+        ("no key", "", |d, _| fs::remove_file(d.join("log.key")).unwrap()),
         ("half a key", "log.key", |d, _| cut_in_half(&d.join("log.key"))),
         ("a key that others may read", "vrf.key", |d, _| {
             fs::set_permissions(d.join("vrf.key"), fs::Permissions::from_mode(0o644)).unwrap();
