@@ -75,9 +75,12 @@ impl MlDsaSigningKey {
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let mut pair = generate_key_pair(*seed);
+        // Straight into place: a copy that is moved would be left behind on the stack.
+        let mut expanded = Box::new(MLDSA44SigningKey::zero());
+        expanded.as_ref_mut().copy_from_slice(pair.signing_key.as_slice());
         let key = Self {
             seed: Secret::new(*seed),
-            expanded: Box::new(pair.signing_key.clone()),
+            expanded,
             public: MlDsaVerifyingKey::from_bytes(pair.verification_key.as_ref()),
         };
         pair.signing_key.as_ref_mut().zeroize();

@@ -1,7 +1,7 @@
 //! A witness of transparency logs (C2SP tlog-witness): it cosigns a checkpoint only if the tree behind it extends every
 //! tree that it cosigned for that log before.
 //!
-//! [`decide`] is the specification as a pure function. [`service`] runs it: compare, check, persist and sign happen in
+//! [`decide`] is the specification as a pure function. [`service`] runs it: compare, check, sign and persist happen in
 //! one critical section per log, and nothing leaves before it is durable. [`store`] keeps what is known of each log
 //! ([`kept`]), and refuses copies of itself; [`rollback`] is what the witness's own cosignatures say about its state.
 //! [`http`] turns requests and answers into bytes; it serves any [`http::Responder`], so that tests can put a lying

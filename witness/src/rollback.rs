@@ -69,7 +69,7 @@ pub fn shown_by(note: SignedNote, log_keys: &[Vkey], own: &[&Vkey]) -> Result<He
 /// Whether `state` is older than what a submitted note shows to have been signed: `submitted` is its head, with the log's
 /// verified lines. The result is what to keep for the log instead.
 ///
-/// The witness stores a head before it signs, so an honest state has at least the size and the time of every cosignature.
+/// No cosignature leaves before its head is stored, so an honest state has at least the size and the time of each.
 pub(crate) fn proven_by(
     note: &SignedNote,
     submitted: &Head,
