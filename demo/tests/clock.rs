@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::support::{
     account::Account,
     api::{Api, Call},
-    programs::{QUIET, api, new_user, serve},
+    programs::{QUIET, api, new_user, ready, serve},
 };
 
 /// The library of Debian's package libfaketime, which shows a program another time.
@@ -82,8 +82,7 @@ async fn a_log_does_not_follow_a_clock_that_jumps() {
     let server = Daemon::start_with(&environment, "keyglass-log-server", &arguments, &log).await.unwrap();
     system.server = Some(server);
     let api = api(&system);
-    // Witnesses may still be asked for the head that this server shows first.
-    assert_eq!(problems(&api, 200).await, "[]");
+    ready(&api).await;
     publishes_what_users_accept(&system, &api, "before").await;
     assert_eq!(problems(&api, 200).await, "[]");
 

@@ -24,7 +24,7 @@ use keyglass_keytrans::wire::Wire as _;
 use crate::support::{
     account::Account,
     api::{Answer, Api, Call},
-    programs::{QUIET, new_user, run_to_end, serve},
+    programs::{QUIET, new_user, ready, run_to_end, serve},
     user::User,
 };
 
@@ -107,6 +107,7 @@ async fn a_full_disk_stops_a_log_and_loses_nothing() {
     system.log = log;
     system.start_log(&address).await.unwrap();
     let api = Api::new(system.url().unwrap(), &system.log.origin);
+    ready(&api).await;
     let (mut user, mut acknowledged) = (new_user(&system), Vec::new());
     for n in 0..5 {
         let account = Account::new(&api.origin, &format!("before {n}"), 1);

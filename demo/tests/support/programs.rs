@@ -12,11 +12,17 @@ use keyglass_demo::{
 };
 use tokio::process::Command;
 
-use super::{api::Api, user};
+use super::{
+    api::{Api, Call},
+    user,
+};
 use crate::support::user::User;
 
 /// How long a program may take to refuse.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+const ATTEMPTS: u32 = 600;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Without heartbeats: the log's size then changes by updates only.
 pub const QUIET: Timing = Timing { max_behind: 3_600_000, heartbeat: 3_000_000 };
@@ -66,6 +72,17 @@ pub async fn run_to_end(name: &str, arguments: &[String]) -> Output {
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     let ended = tokio::time::timeout(PATIENCE, command.output()).await;
     ended.unwrap_or_else(|_| panic!("{name} {arguments:?} did not end")).unwrap()
+}
+
+/// Waits until a log-server has published a head and nothing is wrong with it.
+pub async fn ready(api: &Api) {
+    for _ in 0..ATTEMPTS {
+        if api.call(Call::get("/readyz")).await.status == 200 {
+            return;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    panic!("the log-server never became ready");
 }
 
 /// The system's HTTP.
