@@ -12,6 +12,7 @@ use prometheus_client::{
 pub struct Connections {
     open: Gauge<i64, AtomicI64>,
     accepted: Counter,
+    refused: Counter,
     failed_accepts: Counter,
     failed_handshakes: Counter,
     failed_reloads: Counter,
@@ -22,6 +23,11 @@ impl Connections {
     pub fn register(&self, registry: &mut Registry) {
         registry.register("connections", "Connections that are open", self.open.clone());
         registry.register("accepted_connections", "Connections that were accepted", self.accepted.clone());
+        registry.register(
+            "refused_connections",
+            "Connections that were closed at once because their address held as many as one may",
+            self.refused.clone(),
+        );
         registry.register(
             "failed_accepts",
             "Connections that could not be accepted, for want of file descriptors as a rule",
@@ -45,6 +51,12 @@ impl Connections {
         self.open.get()
     }
 
+    /// Connections that were closed at once because their address held as many as one may.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.get()
+    }
+
     /// TLS handshakes that failed or took too long.
     #[must_use]
     pub fn failed_handshakes(&self) -> u64 {
@@ -56,6 +68,10 @@ impl Connections {
         self.accepted.inc();
         self.open.inc();
         Open(self.open.clone())
+    }
+
+    pub(crate) fn refuse(&self) {
+        self.refused.inc();
     }
 
     pub(crate) fn accept_failed(&self) {

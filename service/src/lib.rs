@@ -17,6 +17,7 @@
 
 pub mod connections;
 pub mod key_file;
+pub mod network;
 pub mod passphrase;
 pub mod private_file;
 pub mod server;

@@ -1,5 +1,5 @@
-//! A server: connections bounded in number, in how long they may be silent, and in how long they may outlive the signal
-//! to stop.
+//! A server: connections bounded in number, altogether and for each address, in how long they may be silent, and in how
+//! long they may outlive the signal to stop.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -21,7 +21,11 @@ use tokio::{
 };
 use tower::Service as _;
 
-use crate::{connections::Connections, tls::Tls};
+use crate::{
+    connections::Connections,
+    network::{Network, Shares},
+    tls::Tls,
+};
 
 /// The pause after a connection could not be accepted, for want of file descriptors as a rule.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -33,6 +37,8 @@ const BACKLOG: u32 = 1024;
 pub struct Limits {
     /// The most connections at a time; more wait to be accepted.
     pub connections: usize,
+    /// The most of them that one address may hold (of IPv6, one /64); more are closed at once. A proxy in front is one address.
+    pub per_address: usize,
     /// How long a TLS handshake may take.
     pub handshake: Duration,
     /// How long a connection may go without sending a whole request head.
@@ -47,6 +53,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            per_address: 1024,
             handshake: Duration::from_secs(10),
             head_time: Duration::from_secs(60),
             head_len: 32 * 1024,
@@ -142,6 +149,7 @@ async fn accept(
     mut hangup: Signal,
 ) {
     let room = Arc::new(Semaphore::new(shared.limits.connections));
+    let shares = Shares::new(shared.limits.per_address);
     let mut tasks = JoinSet::new();
     loop {
         let next = async {
@@ -159,11 +167,17 @@ async fn accept(
         while tasks.try_join_next().is_some() {}
         match accepted {
             Ok((stream, peer)) => {
+                let network = Network::of(peer.ip());
+                let Some(share) = shares.take(network) else {
+                    shared.connections.refuse();
+                    tracing::debug!(%network, "an address holds as many connections as one may");
+                    continue;
+                };
                 let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
                 tasks.spawn(async move {
                     let open = shared.connections.accepted();
                     serve(stream, peer, &shared, stopped).await;
-                    drop((open, place));
+                    drop((open, share, place));
                 });
             }
             Err(error) => {

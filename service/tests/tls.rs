@@ -26,7 +26,7 @@ use keyglass_service::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::Notify,
 };
 use tokio_rustls::{
@@ -224,6 +224,33 @@ async fn connections_beyond_the_bound_wait() {
     assert_eq!(running.connections.open(), 2);
     drop(first);
     waiting.await.unwrap();
+    running.server.stop().await;
+}
+
+#[tokio::test]
+async fn one_address_cannot_hold_all_connections() {
+    let running = run(peers(), None, Limits { connections: 6, per_address: 2, ..Limits::default() });
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut connection = TcpStream::connect(running.address).await.unwrap();
+        ask(&mut connection).await;
+        held.push(connection);
+    }
+    for refused in 1..=20 {
+        let mut more = TcpStream::connect(running.address).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = more.read_to_end(&mut answer).await;
+        assert_eq!((answer.len(), running.connections.refused()), (0, refused));
+    }
+    // Another address of this machine's loopback network.
+    let elsewhere = TcpSocket::new_v4().unwrap();
+    elsewhere.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    ask(&mut elsewhere.connect(running.address).await.unwrap()).await;
+    // Who lets one go may have another.
+    let before = running.connections.open();
+    drop(held.pop());
+    until(|| running.connections.open() < before).await;
+    ask(&mut TcpStream::connect(running.address).await.unwrap()).await;
     running.server.stop().await;
 }
 

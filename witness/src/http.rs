@@ -30,6 +30,7 @@ pub use keyglass_service::server::Server;
 /// What connections may take. A log needs one; requests are short, and a witness that stops lets them finish.
 pub const CONNECTIONS: server::Limits = server::Limits {
     connections: 1024,
+    per_address: 256,
     handshake: Duration::from_secs(10),
     head_time: Duration::from_secs(60),
     head_len: 64 * 1024,
