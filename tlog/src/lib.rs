@@ -20,6 +20,7 @@ pub mod handover;
 pub mod note;
 pub mod policy;
 pub mod proof;
+pub mod relate;
 pub mod rfc6962;
 pub mod tile;
 pub mod time;

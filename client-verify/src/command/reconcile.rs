@@ -18,7 +18,8 @@ use keyglass_tlog::{
     evidence::Evidence,
     note::{self, SignedNote, Vkey},
     policy::Policy,
-    rfc6962::{NodeId, consistency_nodes, consistency_proof, range_nodes, root_at, verify_consistency},
+    relate::{Relation, nodes_to_relate, relate},
+    rfc6962::NodeId,
     tile::{self, Tile, TileError},
 };
 use thiserror::Error;
@@ -118,38 +119,17 @@ pub(super) async fn compare_notes(server: &Server, one: &SignedNote, other: &Sig
     let (Ok(a), Ok(b)) = (Checkpoint::from_note(one), Checkpoint::from_note(other)) else {
         return Comparison::Unknown(Unexplained::NotACheckpoint);
     };
-    if a.is_same_tree(&b) {
-        return Comparison::Consistent;
+    let needed = nodes_to_relate(a.tree_size(), b.tree_size());
+    let nodes = match Nodes::fetch(server, needed, a.tree_size().max(b.tree_size())).await {
+        Ok(nodes) => nodes,
+        Err(why) => return Comparison::Unknown(why),
+    };
+    match relate(one, other, |node| nodes.get(node)) {
+        Ok(Relation::Same | Relation::Extends) => Comparison::Consistent,
+        Ok(Relation::Contradicts(evidence)) => Comparison::Contradiction(Box::new(evidence)),
+        Ok(Relation::Unproven(_)) => Comparison::Unknown(Unexplained::OtherTiles),
+        Err(_) => Comparison::Unknown(Unexplained::Incomplete),
     }
-    let ((small, a), (large, b)) =
-        if a.tree_size() <= b.tree_size() { ((one, a), (other, b)) } else { ((other, b), (one, a)) };
-    match past_root(server, a.tree_size(), &b).await {
-        Err(why) => Comparison::Unknown(why),
-        Ok((root, _)) if root == *a.root() => Comparison::Consistent,
-        Ok((root, proof)) => Comparison::Contradiction(Box::new(Evidence::Inconsistent {
-            a: small.clone(),
-            b: large.clone(),
-            root,
-            proof,
-        })),
-    }
-}
-
-/// The root that the tree of `head` had at `size`, with the proof that it did, from the log's tiles.
-async fn past_root(
-    server: &Server,
-    size: u64,
-    head: &Checkpoint,
-) -> Result<(Digest, Vec<Digest>), Unexplained> {
-    let needed = range_nodes(0, size).into_iter().chain(consistency_nodes(size, head.tree_size()));
-    let nodes = Nodes::fetch(server, needed, head.tree_size()).await?;
-    let lookup = |node: NodeId| nodes.get(node);
-    let incomplete = |_| Unexplained::Incomplete;
-    let root = root_at(size, lookup).map_err(incomplete)?;
-    let proof = consistency_proof(size, head.tree_size(), lookup).map_err(incomplete)?;
-    verify_consistency(size, &root, head.tree_size(), head.root(), &proof)
-        .map_err(|_| Unexplained::OtherTiles)?;
-    Ok((root, proof))
 }
 
 /// Nodes of a log's tree, from its tiles. Nothing says yet that they are those of any head.
