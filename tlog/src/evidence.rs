@@ -1,13 +1,19 @@
 //! Evidence of equivocation: a file that convicts a log, and names the witnesses that helped, before any stranger who
 //! knows their keys. `docs/evidence.md` specifies it.
 
+mod explain;
 mod format;
+mod words;
 
 use core::fmt;
 
 use thiserror::Error;
 
-pub use self::format::EvidenceFormatError;
+pub use self::{
+    explain::{Explanation, Line, Signer, Statement, WitnessPart},
+    format::EvidenceFormatError,
+    words::Words,
+};
 use crate::{
     Digest,
     checkpoint::{Checkpoint, CheckpointError},
@@ -149,6 +155,17 @@ impl Evidence {
         contradict.then(|| Self::SameSize { a: a.clone(), b: b.clone() })
     }
 
+    /// The kind, as on the file's second line.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::SameSize { .. } => "same-size",
+            Self::EmptyTree { .. } => "empty-tree",
+            Self::Inconsistent { .. } => "inconsistent",
+            Self::AfterHandover { .. } => "after-handover",
+        }
+    }
+
     /// The first note.
     #[must_use]
     pub fn a(&self) -> &SignedNote {
@@ -257,6 +274,8 @@ fn signed_by(note: &SignedNote, key: &Vkey) -> bool {
     })
 }
 
+#[cfg(test)]
+mod explain_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

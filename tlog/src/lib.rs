@@ -22,6 +22,7 @@ pub mod policy;
 pub mod proof;
 pub mod relate;
 pub mod rfc6962;
+pub mod shown;
 pub mod tile;
 pub mod time;
 pub mod witness;

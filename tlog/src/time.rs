@@ -1,6 +1,10 @@
 //! Points in time. Cosignatures count seconds, KEYTRANS counts milliseconds: two types, so that they cannot mix.
 
+mod date;
+
 use core::{fmt, time::Duration};
+
+pub use self::date::Date;
 
 /// Seconds since the Unix epoch, as in a cosignature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -235,6 +235,17 @@ pub enum EvidenceCommand {
         #[arg(long, value_name = "VKEY", required = true)]
         log: Vec<String>,
     },
+    /// Explain in words who signed what and when, and which witnesses signed both histories. Exits as `verify` does
+    ///
+    /// The log's keys are those of --log and of the log lines of --policy, which also names the witnesses. Without any
+    /// key, the file's claims are shown as claims.
+    Show {
+        /// The evidence
+        file: PathBuf,
+        /// The log's verifier key; once for each of its keys
+        #[arg(long, value_name = "VKEY")]
+        log: Vec<String>,
+    },
 }
 
 /// The table of verdicts, for `--help`.
@@ -321,6 +332,10 @@ mod tests {
         let evidence = parse("keyglass evidence verify file --log vkey --policy p").unwrap();
         assert_eq!(evidence.common.policy, Some("p".into()));
         assert!(matches!(evidence.command, Command::Evidence(EvidenceCommand::Verify { .. })));
+        let evidence = parse("keyglass evidence show file --policy p").unwrap();
+        assert!(
+            matches!(evidence.command, Command::Evidence(EvidenceCommand::Show { log, .. }) if log.is_empty())
+        );
     }
 
     #[test]

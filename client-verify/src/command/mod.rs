@@ -71,6 +71,9 @@ async fn perform(
         Command::Evidence(EvidenceCommand::Verify { file, log }) => {
             evidence::verify(&file, &log, common.policy.as_deref())?
         }
+        Command::Evidence(EvidenceCommand::Show { file, log }) => {
+            evidence::show(&file, &log, common.policy.as_deref())?
+        }
         Command::Policy(PolicyCommand::Check { file, against }) => policy::check(&file, against.as_deref())?,
         Command::Note(NoteCommand::Verify { file, vkeys }) => note::verify(&file, &vkeys)?,
         Command::Proof(ProofCommand::Verify { proof, entry }) => {

@@ -2,9 +2,8 @@
 //!
 //! All of it is pure: the clock, random numbers and what the last look came to are arguments.
 
-pub mod date;
 pub mod schedule;
 pub mod words;
 
-pub use date::Date;
+pub use keyglass_tlog::time::Date;
 pub use schedule::{Looked, Schedule};

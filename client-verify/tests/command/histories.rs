@@ -80,14 +80,56 @@ fn check_evidence(person: &Person, evidence: &str, faulty: &serde_json::Value) {
     assert_eq!(verified.verdict, Verdict::Verified);
     assert_eq!(&verified.json()["faulty_witnesses"], faulty);
     assert_eq!(run(&line[..6]).verdict, Verdict::Verified, "the policy is optional");
+    check_explanation(&line, faulty);
 
     let text = std::fs::read_to_string(evidence).unwrap();
     let altered = person.path("altered");
     std::fs::write(&altered, text.replacen('A', "B", 1)).unwrap();
     let line = ["keyglass", "evidence", "verify", altered.to_str().unwrap(), "--log", &vkey];
     assert_eq!(run(&line).verdict, Verdict::Unproven);
+    let line = ["keyglass", "evidence", "show", altered.to_str().unwrap(), "--log", &vkey];
+    assert_eq!(run(&line).verdict, Verdict::Unproven);
     let line = ["keyglass", "evidence", "verify", evidence, "--log", "nonsense"];
     assert_eq!(run(&line).verdict, Verdict::Usage);
+}
+
+/// The same file explained: `line` is that of `evidence verify`, with a key, a policy and --json.
+fn check_explanation(line: &[&str; 9], faulty: &serde_json::Value) {
+    let mut line = *line;
+    line[2] = "show";
+    let shown = run(&line);
+    assert_eq!(shown.verdict, Verdict::Verified);
+    let value = shown.json();
+    assert_eq!(&value["faulty_witnesses"], faulty);
+    let named = |witness: &&serde_json::Value| witness["faulty"] == true;
+    let named: Vec<_> =
+        value["witnesses"].as_array().unwrap().iter().filter(named).map(|w| &w["name"]).collect();
+    assert_eq!(json!(named), *faulty);
+    assert_eq!(value["statements"][0]["signatures"][0]["signer"], "log");
+    let words = run(&line[..8]);
+    assert!(words.stdout.starts_with("PROVEN: "), "{}", words.stdout);
+    for name in faulty.as_array().unwrap() {
+        assert!(
+            words.stdout.contains(&format!("The witness {} cosigned both", name.as_str().unwrap())),
+            "{}",
+            words.stdout
+        );
+    }
+    // The log lines of the policy are keys enough; without any key, what the file says is shown as a claim.
+    let by_policy = [line[0], line[1], line[2], line[3], line[6], line[7]];
+    assert_eq!(run(&by_policy).verdict, if keyed(line[7]) { Verdict::Verified } else { Verdict::Unproven });
+    let claimed = run(&line[..4]);
+    assert_eq!(claimed.verdict, Verdict::Unproven);
+    assert!(
+        claimed.stderr.contains("NOT PROVEN") && claimed.stderr.contains("who is unknown here"),
+        "{}",
+        claimed.stderr
+    );
+}
+
+/// Whether a policy has a line for the log.
+fn keyed(policy: &str) -> bool {
+    std::fs::read_to_string(policy).unwrap().lines().any(|line| line.starts_with("log "))
 }
 
 /// Who holds evidence does not use the log any more, and asks it nothing.

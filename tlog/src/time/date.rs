@@ -1,8 +1,8 @@
 //! Calendar dates, in Coordinated Universal Time.
 
-use std::fmt;
+use core::fmt;
 
-use keyglass_account::time::UnixMillis;
+use super::UnixMillis;
 
 /// The milliseconds of a day. Unix time has no leap seconds.
 const DAY: u64 = 86_400_000;

@@ -1,0 +1,185 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const HOLD: Duration = Duration::from_secs(60);
+
+fn observation(key: &str) -> Observation {
+    let (severity, detail, evidence) = (Severity::Warning, format!("{key} is wrong"), None);
+    Observation { key: key.to_owned(), severity, detail, evidence }
+}
+
+fn at(seconds: u64) -> UnixMillis {
+    UnixMillis(1_700_000_000_000 + seconds * 1000)
+}
+
+/// What is told of one key, as `+` and `-` with the second.
+fn told(book: &mut Book, seen: &[(u64, bool)]) -> Vec<(char, u64)> {
+    let mut told = Vec::new();
+    for &(second, wrong) in seen {
+        let observations = if wrong { vec![observation("stale")] } else { Vec::new() };
+        for notice in book.observe("log", &observations, at(second), HOLD) {
+            told.push((if notice.transition == Transition::Opened { '+' } else { '-' }, second));
+        }
+    }
+    told
+}
+
+#[test]
+fn an_alert_opens_at_once_and_resolves_after_the_hold() {
+    let mut book = Book::default();
+    assert_eq!(told(&mut book, &[(0, true), (1, true), (2, false), (61, false)]), [('+', 0)]);
+    assert_eq!(book.open().len(), 1);
+    assert_eq!(told(&mut book, &[(62, false), (63, false)]), [('-', 62)]);
+    assert!(book.open().is_empty());
+}
+
+#[test]
+fn what_comes_and_goes_is_one_alert() {
+    let mut book = Book::default();
+    let flapping: Vec<(u64, bool)> = (0..600).map(|second| (second, second % 40 < 2)).collect();
+    assert_eq!(told(&mut book, &flapping), [('+', 0)]);
+    // It ends at last, and what comes back within the hold waits for its end.
+    assert_eq!(told(&mut book, &[(600, false), (660, false), (661, true), (700, true), (720, true)]), [('-', 660), ('+', 720)]);
+    // What is gone again before that is never told.
+    let mut book = Book::default();
+    assert_eq!(told(&mut book, &[(0, true), (1, false), (61, false), (62, true), (63, false), (300, false)]), [('+', 0), ('-', 61)]);
+    assert!(book.tracked.is_empty());
+}
+
+#[test]
+fn a_log_of_which_nothing_is_known_resolves_nothing() {
+    let mut book = Book::default();
+    let _ = book.observe("log", &[observation("stale")], at(0), HOLD);
+    assert!(book.observe("other", &[], at(10_000), HOLD).is_empty());
+    // The first round after a long time away is where absence begins.
+    assert!(book.observe("log", &[], at(10_000), HOLD).is_empty());
+    assert_eq!(book.observe("log", &[], at(10_060), HOLD).len(), 1);
+}
+
+#[test]
+fn a_log_that_is_not_followed_any_more_resolves() {
+    let mut book = Book::default();
+    let _ = book.observe("old", &[observation("stale")], at(0), HOLD);
+    let _ = book.observe("log", &[observation("stale")], at(0), HOLD);
+    let notices = book.retain(&["log"], at(1));
+    assert_eq!(notices.len(), 1);
+    assert_eq!((notices[0].transition, notices[0].log.as_str(), notices[0].alert), (Transition::Resolved, "old", 1));
+    assert_eq!(book.open().len(), 1);
+}
+
+#[test]
+fn the_number_of_alerts_is_bounded_and_the_grave_ones_fit() {
+    let mut book = Book::default();
+    let many: Vec<Observation> = (0..MAX_ALERTS + 100).map(|i| observation(&format!("kind:{i}"))).collect();
+    assert_eq!(book.observe("log", &many, at(0), HOLD).len(), MAX_ALERTS);
+    // All are open, so nothing gives way; when they are over, there is room.
+    let _ = book.observe("log", &[], at(1), HOLD);
+    assert_eq!(book.observe("log", &[], at(61), HOLD).len(), MAX_ALERTS);
+    let grave = Observation { severity: Severity::Critical, ..observation("misbehaving") };
+    let notices = book.observe("log", &[grave], at(62), HOLD);
+    assert_eq!(notices.len(), 1, "resolved ones give way");
+}
+
+#[test]
+fn strangers_texts_are_bounded_and_visible() {
+    let hostile = Observation {
+        key: "k\u{202e}".to_owned(),
+        detail: format!("\u{1b}[31m{}", "x".repeat(100_000)),
+        ..observation("")
+    };
+    let notices = Book::default().observe("log", &[hostile], at(0), HOLD);
+    assert_eq!(notices[0].what.key, "k\\u{202e}");
+    assert!(notices[0].what.detail.starts_with("\\u{1b}[31mxxx") && notices[0].what.detail.len() < 600);
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    /// A round of a log, `seconds` after the event before, with these of three things wrong.
+    Round { log: u8, seconds: u64, wrong: u8 },
+    /// The clock is put back.
+    Back(u64),
+    /// The process is killed and started again.
+    Restart,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        8 => (0u8..2, 0u64..50, 0u8..8).prop_map(|(log, seconds, wrong)| Event::Round { log, seconds, wrong }),
+        1 => (0u64..100).prop_map(Event::Back),
+        1 => Just(Event::Restart),
+    ]
+}
+
+proptest! {
+    /// Whatever is observed: opened and resolved alternate, no two transitions of a key are closer than the hold, ids are
+    /// never given twice, nothing opens that is not wrong, nothing resolves that was wrong within the hold, and what stays
+    /// wrong is open.
+    #[test]
+    fn alerts_alternate_and_never_flap(events in proptest::collection::vec(event(), 0..300)) {
+        let mut book = Book::default();
+        let mut clock = 1_000u64;
+        // The time that the book goes by never runs backwards.
+        let mut time = clock;
+        let mut last: BTreeMap<(u8, String), (Transition, u64, u64)> = BTreeMap::new();
+        let mut seen: BTreeMap<(u8, String), u64> = BTreeMap::new();
+        let mut last_id = 0;
+        for event in events {
+            let (log, wrong) = match event {
+                Event::Back(seconds) => {
+                    clock = clock.saturating_sub(seconds);
+                    continue;
+                }
+                Event::Restart => {
+                    let kept = serde_json::to_vec(&book).unwrap();
+                    book = serde_json::from_slice(&kept).unwrap();
+                    continue;
+                }
+                Event::Round { log, seconds, wrong } => {
+                    clock += seconds;
+                    time = time.max(clock);
+                    (log, wrong)
+                }
+            };
+            let wrong: Vec<String> = (0..3).filter(|bit| wrong >> bit & 1 == 1).map(|bit| format!("k{bit}")).collect();
+            for key in &wrong {
+                seen.insert((log, key.clone()), time);
+            }
+            let observations: Vec<Observation> = wrong.iter().map(|key| observation(key)).collect();
+            for notice in book.observe(&log.to_string(), &observations, at(clock), HOLD) {
+                let key = (log, notice.what.key.clone());
+                prop_assert_eq!(&notice.log, &log.to_string());
+                prop_assert!(notice.id > last_id);
+                last_id = notice.id;
+                let before = last.get(&key).copied();
+                if let Some((transition, when, _)) = before {
+                    prop_assert!(transition != notice.transition, "{key:?} twice");
+                    prop_assert!(time - when >= HOLD.as_secs(), "{key:?} after {} s", time - when);
+                }
+                match notice.transition {
+                    Transition::Opened => {
+                        prop_assert!(wrong.contains(&key.1));
+                        prop_assert_eq!(notice.alert, notice.id);
+                    }
+                    Transition::Resolved => {
+                        let (_, _, alert) = before.expect("it was opened");
+                        prop_assert_eq!(notice.alert, alert);
+                        prop_assert!(time - seen[&key] >= HOLD.as_secs());
+                    }
+                }
+                last.insert(key, (notice.transition, time, notice.alert));
+            }
+            for key in wrong {
+                let key = (log, key);
+                let waits = last.get(&key).is_some_and(|(transition, when, _)| {
+                    *transition == Transition::Resolved && time - when < HOLD.as_secs()
+                });
+                let open = book.open().iter().any(|open| open.log == log.to_string() && open.what.key == key.1);
+                prop_assert!(open != waits, "{key:?} is open or waits");
+            }
+            prop_assert!(book.tracked.len() <= 6);
+        }
+    }
+}
