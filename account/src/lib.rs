@@ -34,6 +34,7 @@ pub mod merkle;
 pub mod origin;
 pub mod prekey;
 pub mod problem;
+pub mod receipt;
 pub mod record;
 pub mod root;
 pub mod safety_number;

@@ -4,9 +4,10 @@
 //!
 //! - [`proven`]: the key gate; each step from a search response to a usable bundle is a type of its own.
 //! - [`x3dh`]: the handshake over a proven bundle, and the first message.
+//! - [`messaging`]: first messages in a world that delays, repeats and loses them, step by step.
+//! - [`state`]: what is remembered; the documents, and with the feature `cli` the home directory that holds them.
 //! - [`watching`]: when to look again, and what has changed in words.
 //! - [`verdict`]: what can be the case, each with its exit code and plain words.
-#![cfg_attr(feature = "cli", doc = "- [`state`]: the home directory, written so that no crash tears it.")]
 #![cfg_attr(feature = "cli", doc = "- [`http`]: bounded requests to a log-server.")]
 #![cfg_attr(feature = "cli", doc = "- [`command`]: the `keyglass` command.")]
 #![cfg_attr(
@@ -20,7 +21,9 @@
     )
 )]
 
+pub mod messaging;
 pub mod proven;
+pub mod state;
 pub mod verdict;
 pub mod watching;
 pub mod x3dh;
@@ -29,5 +32,3 @@ pub mod x3dh;
 pub mod command;
 #[cfg(feature = "cli")]
 pub mod http;
-#[cfg(feature = "cli")]
-pub mod state;

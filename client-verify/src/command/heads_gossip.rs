@@ -32,9 +32,9 @@ use super::{
     resolve::hex,
 };
 use crate::{
+    messaging::View,
     state::{HeadsDocument, UnsettledHead},
     verdict::Verdict,
-    x3dh::FirstMessage,
 };
 
 /// What comparing found that is worth saying.
@@ -56,21 +56,27 @@ enum Weight {
 }
 
 impl Context {
+    /// What this home says of the log in a first message.
+    ///
+    /// # Errors
+    /// The verdicts of a look-up, but for those that say that there was no answer.
+    pub(super) async fn view(&mut self) -> Result<View, Failure> {
+        let heads = self.recent_heads().await?.recent().iter().map(|head| head.root).collect();
+        let checkpoint = self.retained_note().map(|note| note.to_string()).unwrap_or_default();
+        Ok(View { checkpoint, heads })
+    }
+
     /// Compares what `from` says of the log with what this home knows.
     ///
     /// # Errors
     /// [`Verdict::Failed`] if the home cannot be written.
-    pub(super) async fn examine(
-        &mut self,
-        from: &str,
-        message: &FirstMessage,
-    ) -> Result<Vec<Finding>, Failure> {
+    pub(super) async fn examine(&mut self, from: &str, view: &View) -> Result<Vec<Finding>, Failure> {
         let mut findings = Vec::new();
-        if !message.checkpoint.is_empty() {
-            findings.extend(self.examine_checkpoint(from, &message.checkpoint).await?);
+        if !view.checkpoint.is_empty() {
+            findings.extend(self.examine_checkpoint(from, &view.checkpoint).await?);
         }
-        if !message.heads.is_empty() {
-            findings.extend(self.examine_heads(from, &message.heads).await?);
+        if !view.heads.is_empty() {
+            findings.extend(self.examine_heads(from, &view.heads).await?);
         }
         Ok(findings)
     }

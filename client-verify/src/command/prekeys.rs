@@ -103,7 +103,7 @@ fn make_batch(
         let secret = random::secret()?;
         let key = DhSecretKey::from_bytes(secret.expose()).public_key();
         prekeys.push(OneTimePreKey { id, key });
-        keys.push(OneTimeState { id, secret: Some(secret) });
+        keys.push(OneTimeState { id, secret: Some(secret), used_by: None });
     }
     let signed = PreKeyBatch::sign(
         origin,

@@ -19,10 +19,11 @@ use super::{
 };
 use crate::{
     http::printable,
-    proven::{ProvenAccount, ProvenDevice},
-    state::{OwnAccount, TextKey, UnreadText},
+    messaging::{self, Cause, Delivery, Fate, Opened, Opening, Sender},
+    proven::ProvenAccount,
+    state::{OwnAccount, UnreadText},
     verdict::Verdict,
-    x3dh::{self, AcceptError, Accepted, FirstMessage, InitialMessage, OwnDevice, Party, Received},
+    x3dh::AcceptError,
 };
 
 /// At most so many lists of messages are fetched for a device in one run.
@@ -106,14 +107,6 @@ impl Problem {
     }
 }
 
-/// What becomes of a message in the mailbox.
-enum Fate {
-    /// It is done with.
-    Acknowledge,
-    /// It may be opened later.
-    Keep,
-}
-
 impl Inbox {
     /// Fetches and opens everything in one device's mailbox.
     async fn collect(
@@ -156,75 +149,66 @@ impl Inbox {
         index: usize,
         message: &Message,
     ) -> Result<Fate, Failure> {
-        let initial = match InitialMessage::decode(message.body.as_bytes()) {
-            Ok(initial) => initial,
-            Err(error) => {
-                let failure = Failure::new(Verdict::Undecryptable, "malformed", error);
-                return Ok(self.problem(account, index, None, failure, Fate::Acknowledge));
+        let pending = match messaging::open(account, index, message.body.as_bytes()) {
+            Opening::Seen => {
+                self.redelivered = self.redelivered.saturating_add(1);
+                return Ok(Fate::Acknowledge);
             }
+            Opening::Refused(refusal) => {
+                let failure = refused(&refusal.cause);
+                return Ok(self.problem(account, index, None, failure, refusal.fate));
+            }
+            Opening::NeedsSender(pending) => pending,
         };
-        let from = printable(String::from_utf8_lossy(&initial.claimed_sender().label).into_owned());
-        let Some(device) = account.devices.get(index) else {
-            return Ok(Fate::Keep);
-        };
-        let (party, dh_key, secrets) = (account.party(device), device.dh_key(), device.secrets());
-        let own = OwnDevice { party: &party, dh_secret: &dh_key, version: account.published.unwrap_or(0) };
-        if x3dh::Memory::has_seen(&secrets, &x3dh::handshake_of(own, &initial)) {
-            self.redelivered = self.redelivered.saturating_add(1);
-            return Ok(Fate::Acknowledge);
+        let label = pending.label().to_owned();
+        let from = printable(label.clone());
+        if !self.senders.contains_key(&label) {
+            let sender = prove_sender(context, &label).await;
+            self.senders.insert(label.clone(), sender);
         }
-        let sender = match self.sender(context, &initial).await {
-            Ok(sender) => sender,
-            Err((failure, fate)) => return Ok(self.problem(account, index, Some(from), failure, fate)),
+        let looked_up = self.senders.get(&label);
+        let sender = match looked_up {
+            Some(Ok(account)) => Sender::Proven(account),
+            Some(Err(failure)) if failure.reason == "unknown_label" => Sender::Unknown,
+            Some(Err(_)) | None => Sender::NotProven,
         };
-        let received = match x3dh::accept(own, &sender, &secrets, &initial) {
-            Ok(Accepted::Seen(_)) => return Ok(Fate::Acknowledge),
-            Ok(Accepted::New(received)) => received,
-            Err(error) => {
-                return Ok(self.problem(account, index, Some(from), refusal(&error), Fate::Acknowledge));
+        match pending.supply(account, sender) {
+            Delivery::Seen => Ok(Fate::Acknowledge),
+            Delivery::Opened(opened) => {
+                context.home.store_account(account)?;
+                self.compare(context, account, index, &from, &opened).await?;
+                Ok(Fate::Acknowledge)
             }
-        };
-        drop(secrets);
-        match self.admit(context, account, index, &sender, &initial, &received).await {
-            Ok(()) => Ok(Fate::Acknowledge),
-            // Nothing was stored, so the message is as good as before.
-            Err(failure) if failure.verdict == Verdict::Failed => Err(failure),
-            Err(failure) => Ok(self.problem(account, index, Some(from), failure, Fate::Acknowledge)),
+            Delivery::Refused(refusal) => {
+                context.home.store_account(account)?;
+                // Why a sender could not be proven, the look-up knows best.
+                let failure = match (refusal.cause, looked_up) {
+                    (Cause::SenderNotProven | Cause::SenderUnknown, Some(Err(failure))) => failure.clone(),
+                    (cause, _) => refused(&cause),
+                };
+                Ok(self.problem(account, index, Some(from), failure, refusal.fate))
+            }
         }
     }
 
-    /// Stores a message's session and text in one step, and then compares its sender's view of the log.
-    async fn admit(
+    /// Compares the sender's view of the log with the one of this home.
+    async fn compare(
         &mut self,
         context: &mut Context,
-        account: &mut OwnAccount,
+        account: &OwnAccount,
         index: usize,
-        sender: &ProvenDevice,
-        initial: &InitialMessage,
-        received: &Received,
+        from: &str,
+        opened: &Opened,
     ) -> Result<(), Failure> {
-        let content = FirstMessage::decode(&received.plaintext);
-        let Some(device) = account.devices.get_mut(index) else {
-            return Ok(());
+        let device = account.devices.get(index).map_or(0, |device| device.id);
+        let findings = match context.examine(from, &opened.view).await {
+            Ok(findings) => findings,
+            // What was received is stored, so that the message is done with whatever comes of its view.
+            Err(failure) if failure.verdict == Verdict::Failed => return Err(failure),
+            Err(failure) => vec![Finding::Alarm(failure)],
         };
-        device.absorb(received, initial.prekeys().signed);
-        let device = device.id;
-        if let Ok(content) = &content {
-            let Party { label, device_id, .. } = sender.party();
-            account.take_text(UnreadText {
-                key: TextKey::new(label, &content.id, &content.text),
-                devices: vec![device],
-                from: label.clone(),
-                from_device: *device_id,
-                from_version: sender.version(),
-                text: content.text.clone(),
-            });
-        }
-        context.home.store_account(account)?;
-        let content = content.map_err(|error| Failure::new(Verdict::Undecryptable, "payload", error))?;
-        let from = printable(String::from_utf8_lossy(&sender.party().label).into_owned());
-        for finding in context.examine(&from, &content).await? {
-            let (account, from) = (account.label.clone(), from.clone());
+        for finding in findings {
+            let (account, from) = (account.label.clone(), from.to_owned());
             match finding {
                 Finding::Alarm(failure) => {
                     let from = Some(from);
@@ -234,41 +218,6 @@ impl Inbox {
             }
         }
         Ok(())
-    }
-
-    /// The sender's device, proven by the log. If it is not, says whether that may change.
-    async fn sender(
-        &mut self,
-        context: &mut Context,
-        initial: &InitialMessage,
-    ) -> Result<ProvenDevice, (Failure, Fate)> {
-        let claimed = initial.claimed_sender();
-        let not_proven = |message: &str| Failure::new(Verdict::Refused, "sender_not_proven", message);
-        let Ok(label) = std::str::from_utf8(&claimed.label) else {
-            let failure = not_proven("the sender's label is not one that can be looked up");
-            return Err((failure, Fate::Acknowledge));
-        };
-        if !self.senders.contains_key(label) {
-            let account = prove_sender(context, label).await;
-            self.senders.insert(label.to_owned(), account);
-        }
-        let account = match self.senders.get(label) {
-            Some(Ok(account)) => account,
-            Some(Err(failure)) if failure.reason == "unknown_label" => {
-                return Err((failure.clone(), Fate::Acknowledge));
-            }
-            Some(Err(failure)) => return Err((failure.clone(), Fate::Keep)),
-            None => return Err((not_proven("the sender was not looked up"), Fate::Keep)),
-        };
-        match account.device(claimed.device_id) {
-            Some(device) if device.party() == claimed => Ok(device),
-            // A device that was removed may have fallen into other hands, so that its older versions do not help it.
-            _ => {
-                let failure = not_proven("the sender's device is not in the sender's proven record");
-                let newer = initial.claimed_version() > account.valid().version();
-                Err((failure, if newer { Fate::Keep } else { Fate::Acknowledge }))
-            }
-        }
     }
 
     fn problem(
@@ -294,8 +243,21 @@ async fn prove_sender(context: &mut Context, label: &str) -> Result<ProvenAccoun
 }
 
 /// Why a message was not opened, each cause under a name of its own.
-fn refusal(error: &AcceptError) -> Failure {
-    let reason = match error {
+fn refused(cause: &Cause) -> Failure {
+    let (verdict, reason) = match cause {
+        Cause::Malformed(_) => (Verdict::Undecryptable, "malformed"),
+        Cause::SenderLabel | Cause::SenderUnknown | Cause::SenderNotProven | Cause::DeviceNotProven => {
+            (Verdict::Refused, "sender_not_proven")
+        }
+        Cause::MemoryFull => (Verdict::Undecryptable, "memory_full"),
+        Cause::Payload(_) => (Verdict::Undecryptable, "payload"),
+        Cause::Handshake(error) => (Verdict::Undecryptable, handshake_failure(error)),
+    };
+    Failure::new(verdict, reason, cause)
+}
+
+fn handshake_failure(error: &AcceptError) -> &'static str {
+    match error {
         AcceptError::Suite(_) => "suite",
         AcceptError::SenderNotProven => "sender_not_proven",
         AcceptError::WrongSecret => "home_damaged",
@@ -304,8 +266,7 @@ fn refusal(error: &AcceptError) -> Failure {
         AcceptError::OneTimePreKeyReused(_) => "one_time_prekey_reused",
         AcceptError::NotAuthentic => "not_authentic",
         _ => "handshake",
-    };
-    Failure::new(Verdict::Undecryptable, reason, error)
+    }
 }
 
 fn report(texts: &[(String, UnreadText)], inbox: Inbox) -> Outcome {

@@ -3,7 +3,6 @@
 use keyglass_account::{
     api::{Base64, BundleResult, Id128, SendMessage, Target, TargetBundle},
     prekey::PreKeyBundle,
-    time::UnixMillis,
 };
 use serde_json::{Value, json};
 
@@ -16,10 +15,11 @@ use super::{
 };
 use crate::{
     http::printable,
-    proven::{Identity, ProvenAccount, ProvenBundle, Unverified},
-    state::{OwnAccount, StoredSession},
+    messaging::{self, Answer, Post, Randomness, StartError, Started, WrittenText},
+    proven::{Identity, ProvenAccount, Unverified},
+    state::OwnAccount,
     verdict::Verdict,
-    x3dh::{self, FirstMessage, OwnDevice},
+    x3dh::{InitiateError, MAX_TEXT},
 };
 
 /// Runs the command.
@@ -38,28 +38,38 @@ pub async fn run(
     let account = usable(&mut resolved, accept_change)?.clone();
     context.remember(to, &account)?;
 
-    let heads: Vec<_> = context.recent_heads().await?.recent().iter().map(|head| head.root).collect();
-    let checkpoint = context.retained_note().map(|note| note.to_string()).unwrap_or_default();
-    let payload = FirstMessage { id: random::bytes()?, checkpoint, heads, text: text.to_owned() }
-        .encode()
-        .map_err(|error| Failure::new(Verdict::Usage, "text_too_long", error))?;
-
+    if text.len() > MAX_TEXT {
+        return Err(Failure::new(
+            Verdict::Usage,
+            "text_too_long",
+            format!("a text has at most {MAX_TEXT} bytes"),
+        ));
+    }
+    let view = context.view().await?;
     let device = own.devices.first().ok_or_else(|| no_account("the account has no device here"))?;
     let service = Service::new(&context.server, &own, device).authorize().await?;
-    let record = account.valid().record();
-    if record.devices.is_empty() {
+    let text = WrittenText { id: random::bytes()?, text, view: &view, now: now() };
+    let devices = messaging::plan(&mut own, text.id, &account);
+    if devices.is_empty() {
         return Err(Failure::new(Verdict::Refused, "no_devices", format!("{to} has no device to send to")));
     }
     let mut results = Vec::new();
-    for chunk in record.devices.chunks(keyglass_account::api::MAX_TARGETS) {
-        let targets = chunk.iter().map(|device| target(to, device.id)).collect::<Result<Vec<_>, _>>()?;
-        let bundles = service.bundles(Id128(random::bytes()?), targets).await?;
-        for bundle in bundles {
+    for chunk in devices.chunks(keyglass_account::api::MAX_TARGETS) {
+        let targets = chunk.iter().map(|device| target(to, *device)).collect::<Result<Vec<_>, _>>()?;
+        for bundle in service.bundles(Id128(random::bytes()?), targets).await? {
             let device = bundle.target.device;
-            let sent = deliver(context, &mut own, &service, &account, bundle, &payload).await;
-            results.push((device, sent));
+            results.push((device, start(&mut own, &account, bundle, &text)));
         }
     }
+    context.home.store_account(&own)?;
+    for post in messaging::unsent(&own).into_iter().filter(|post| post.text == text.id) {
+        let sent = deliver(&service, &mut own, &post).await;
+        let result = results.iter_mut().find(|(device, _)| *device == post.device);
+        if let (Err(failure), Some((_, result))) = (sent, result) {
+            *result = Err(failure);
+        }
+    }
+    context.home.store_account(&own)?;
     let mut outcome = report(to, &own, &results)?;
     if account.identity() == Identity::Succeeded {
         outcome.note(format!(
@@ -70,20 +80,13 @@ pub async fn run(
     Ok(outcome)
 }
 
-/// What was sent to a device.
-struct Sent {
-    one_time: bool,
-}
-
-/// The handshake with one device: the bundle is proven, the session stored, the message sent, in this order.
-async fn deliver(
-    context: &Context,
+/// Starts the handshake with one device.
+fn start(
     own: &mut OwnAccount,
-    service: &Authorized<'_>,
     account: &ProvenAccount,
     bundle: TargetBundle,
-    payload: &[u8],
-) -> Result<Sent, Failure> {
+    text: &WrittenText<'_>,
+) -> Result<Started, Failure> {
     let bytes = match bundle.result {
         BundleResult::Bundle(bytes) => bytes.into_bytes(),
         BundleResult::Problem(problem) => {
@@ -93,39 +96,62 @@ async fn deliver(
             );
         }
     };
-    let proven = prove(account, bundle.target.device, &bytes, now())?;
-    let one_time = proven.has_one_time();
-    let initiated = {
-        let device = own.devices.first().ok_or_else(|| no_account("the account has no device here"))?;
-        let (party, dh_secret) = (own.party(device), device.dh_key());
-        let version = own.published.unwrap_or(0);
-        let own = OwnDevice { party: &party, dh_secret: &dh_secret, version };
-        x3dh::initiate(own, proven, random::secret()?, payload)
-            .map_err(|error| Failure::new(Verdict::Refused, "handshake", error))?
-    };
-    if let Some(device) = own.devices.first_mut() {
-        device.sessions.push(StoredSession::from(&initiated.session));
-    }
-    context.home.store_account(own)?;
-    let body = Base64::new(initiated.message.encode())
-        .map_err(|error| Failure::new(Verdict::Usage, "text_too_long", error))?;
-    service.send(&SendMessage { target: bundle.target, id: Id128(random::bytes()?), body }).await?;
-    Ok(Sent { one_time })
-}
-
-fn prove(
-    account: &ProvenAccount,
-    device: u32,
-    bytes: &[u8],
-    now: UnixMillis,
-) -> Result<ProvenBundle, Failure> {
-    let bundle = PreKeyBundle::decode(bytes)
+    let decoded = PreKeyBundle::decode(&bytes)
         .map_err(|error| Failure::new(Verdict::Refused, "bundle_malformed", error))?;
-    Ok(account.prove_bundle(device, Unverified::from_wire(bundle), now)?)
+    let randomness = Randomness { ephemeral: random::secret()?, message: random::bytes()? };
+    let decoded = Unverified::from_wire(decoded);
+    Ok(messaging::start(own, 0, account, bundle.target.device, decoded, text, randomness)?)
 }
 
-fn report(to: &str, own: &OwnAccount, results: &[(u32, Result<Sent, Failure>)]) -> Result<Outcome, Failure> {
-    let failed: Vec<&(u32, Result<Sent, Failure>)> =
+/// Posts a message that is stored, and takes in what came of it. What was not taken and may be later stays in the home.
+///
+/// # Errors
+/// The verdicts of a request.
+pub(super) async fn deliver(
+    service: &Authorized<'_>,
+    own: &mut OwnAccount,
+    post: &Post,
+) -> Result<(), Failure> {
+    let body = Base64::new(post.body.clone())
+        .map_err(|error| Failure::new(Verdict::Usage, "text_too_long", error))?;
+    let message = SendMessage { target: target(&post.to, post.device)?, id: Id128(post.id), body };
+    let error = match service.send(&message).await {
+        Ok(()) => {
+            messaging::posted(own, post, Answer::Taken);
+            return Ok(());
+        }
+        Err(error) => error,
+    };
+    let answer = error.known_problem().map_or(Answer::Later, Answer::of);
+    messaging::posted(own, post, answer);
+    let mut failure = Failure::from(error).with("waits", answer == Answer::Later);
+    if answer == Answer::Later {
+        failure.message.push_str("; the message waits here, and `keyglass receive` sends it");
+    }
+    Err(failure)
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Bundle(error) => error.into(),
+            StartError::Payload(error) => Self::new(Verdict::Usage, "text_too_long", error),
+            StartError::Initiate(InitiateError::TooLong) => Self::new(Verdict::Usage, "text_too_long", error),
+            StartError::Initiate(_) => Self::new(Verdict::Refused, "handshake", error),
+            StartError::NoOwnDevice => no_account("the account has no device here"),
+            StartError::OtherLog => Self::new(Verdict::Refused, "other_log", error),
+            StartError::OutboxFull => Self::new(Verdict::Failed, "outbox_full", error),
+            StartError::OnItsWay | StartError::Exhausted => Self::new(Verdict::Failed, "outbox", error),
+        }
+    }
+}
+
+fn report(
+    to: &str,
+    own: &OwnAccount,
+    results: &[(u32, Result<Started, Failure>)],
+) -> Result<Outcome, Failure> {
+    let failed: Vec<&(u32, Result<Started, Failure>)> =
         results.iter().filter(|(_, result)| result.is_err()).collect();
     let verdict = match failed.first() {
         None => Verdict::Verified,

@@ -126,9 +126,10 @@ impl Authorized<'_> {
     /// Leaves a message in a mailbox.
     ///
     /// # Errors
-    /// The verdicts of a request.
-    pub async fn send(&self, message: &SendMessage) -> Result<(), Failure> {
-        self.post(MESSAGES, to_json(message)?).await?;
+    /// Why there is no answer, or which.
+    pub async fn send(&self, message: &SendMessage) -> Result<(), HttpError> {
+        // Nothing in a message can fail to be encoded, and an empty body would be declined.
+        self.post(MESSAGES, to_json(message).unwrap_or_default()).await?;
         Ok(())
     }
 

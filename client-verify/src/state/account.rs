@@ -5,9 +5,15 @@
 
 use keyglass_crypto::{hash::sha256, secret::Secret, sign::SigningKey};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroize as _;
+use thiserror::Error;
+use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{device::OwnDeviceState, document::Format, text};
+use super::{
+    device::OwnDeviceState,
+    format::Format,
+    outbox::{OutgoingText, Step},
+    text,
+};
 use crate::x3dh::Party;
 
 /// One's own account under one label of one log.
@@ -33,7 +39,15 @@ pub struct OwnAccount {
     pub unread: Vec<UnreadText>,
     /// The keys of texts that were shown, the latest last, so that further devices' copies are not.
     shown: Vec<TextKey>,
+    /// Texts that were written here and may have to be sent again, oldest first.
+    #[serde(default)]
+    pub outbox: Vec<OutgoingText>,
 }
+
+/// Why bytes are not an account's document, or why there is none of an account.
+#[derive(Debug, Error)]
+#[error("not an account's document of this version: {0}")]
+pub struct DocumentError(#[from] serde_json::Error);
 
 /// The most texts that are remembered as shown.
 const MAX_SHOWN: usize = 4096;
@@ -97,7 +111,26 @@ impl OwnAccount {
             devices,
             unread: Vec::new(),
             shown: Vec::new(),
+            outbox: Vec::new(),
         }
+    }
+
+    /// The document, as it is stored.
+    ///
+    /// # Errors
+    /// Never for an account that was made or decoded here; the type is the encoder's.
+    pub fn encode(&self) -> Result<Zeroizing<Vec<u8>>, DocumentError> {
+        let mut bytes = Zeroizing::new(Vec::new());
+        serde_json::to_writer_pretty(&mut *bytes, self)?;
+        Ok(bytes)
+    }
+
+    /// Reads a document, all of `bytes`.
+    ///
+    /// # Errors
+    /// [`DocumentError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DocumentError> {
+        Ok(serde_json::from_slice(bytes)?)
     }
 
     /// Takes a text in, to be shown once for all devices that receive it.
@@ -109,8 +142,13 @@ impl OwnAccount {
         }
     }
 
-    /// Remembers that all waiting texts were shown, and forgets their contents.
+    /// Remembers that all waiting texts were shown, and forgets their contents. Likewise what was given up of the texts that
+    /// were written here.
     pub fn mark_shown(&mut self) {
+        for text in &mut self.outbox {
+            text.devices.retain(|entry| !matches!(entry.step, Step::Abandoned { .. }));
+        }
+        self.outbox.retain(|text| !text.devices.is_empty());
         self.shown.extend(self.unread.iter().map(|text| text.key));
         self.unread.clear();
         let excess = self.shown.len().saturating_sub(MAX_SHOWN);

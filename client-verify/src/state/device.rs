@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{session::StoredSession, text};
 use crate::x3dh::{HandshakeId, Memory, OneTimeId, OneTimeSecret, Received};
 
+/// The most handshakes without a one-time prekey that a device remembers.
+pub const MAX_SEEN: usize = 4096;
+
 /// A device whose secrets are kept here.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,8 +27,9 @@ pub struct OwnDeviceState {
     pub batches: Vec<BatchState>,
     /// Numbers that were given out, of prekeys that may be erased since: none is ever given out again.
     pub counters: Counters,
-    /// The handshakes that were accepted. Each is kept as long as its signed prekey, without which the same message cannot
-    /// be accepted again anyway.
+    /// The handshakes that were accepted without a one-time prekey. Each is kept as long as its signed prekey, without which
+    /// the same message cannot be accepted again anyway. At most [`MAX_SEEN`]: see [`Self::make_room`]. A handshake with a
+    /// one-time prekey is remembered by that key.
     pub seen: Vec<SeenHandshake>,
     /// The sessions.
     pub sessions: Vec<StoredSession>,
@@ -89,6 +93,9 @@ pub struct OneTimeState {
     /// The secret until a handshake consumes it.
     #[serde(with = "text::optional_secret")]
     pub secret: Option<Secret<32>>,
+    /// The handshake that consumed it: its message may come again, and is no reuse.
+    #[serde(default, with = "text::optional_array")]
+    pub used_by: Option<[u8; 32]>,
 }
 
 /// A handshake that was accepted.
@@ -159,10 +166,36 @@ impl OwnDeviceState {
             let keys = self.batches.iter_mut().filter(|batch| batch.number == consumed.batch);
             for key in keys.flat_map(|batch| batch.keys.iter_mut()).filter(|key| key.id == consumed.id) {
                 key.secret = None;
+                key.used_by = Some(received.session.handshake.0);
             }
+        } else {
+            self.seen.push(SeenHandshake { handshake: received.session.handshake.0, signed_prekey });
         }
-        self.seen.push(SeenHandshake { handshake: received.session.handshake.0, signed_prekey });
         self.sessions.push(StoredSession::from(&received.session));
+    }
+
+    /// Whether one more handshake without a one-time prekey can be remembered. Where that is not so, the oldest signed prekey
+    /// goes with the handshakes that used it, unless it is the newest: messages under it that come later are answered with a
+    /// failure, and are not replays. While there is only the newest, nothing without a one-time prekey is accepted: see
+    /// [`Self::is_memory_full`].
+    pub fn make_room(&mut self) -> bool {
+        while self.is_memory_full() && self.signed_prekeys.len() > 1 {
+            self.signed_prekeys.remove(0);
+            self.forget_seen();
+        }
+        !self.is_memory_full()
+    }
+
+    /// Whether no further handshake without a one-time prekey can be remembered. A new signed prekey then makes room.
+    #[must_use]
+    pub fn is_memory_full(&self) -> bool {
+        self.seen.len() >= MAX_SEEN
+    }
+
+    /// Forgets the handshakes whose signed prekey is gone.
+    fn forget_seen(&mut self) {
+        let ids: Vec<u32> = self.signed_prekeys.iter().map(|key| key.id).collect();
+        self.seen.retain(|seen| ids.contains(&seen.signed_prekey));
     }
 
     /// Adds a signed prekey, whose number is [`Counters::signed_prekey`].
@@ -197,8 +230,7 @@ impl OwnDeviceState {
         let kept = |expires: u64| expires.saturating_add(retention) > now;
         self.signed_prekeys.retain(|key| kept(key.expires));
         self.batches.retain(|batch| kept(batch.expires));
-        let ids: Vec<u32> = self.signed_prekeys.iter().map(|key| key.id).collect();
-        self.seen.retain(|seen| ids.contains(&seen.signed_prekey));
+        self.forget_seen();
     }
 }
 
@@ -212,7 +244,9 @@ pub struct Secrets<'a> {
 
 impl Memory for Secrets<'_> {
     fn has_seen(&self, handshake: &HandshakeId) -> bool {
+        let used_by = |key: &OneTimeState| key.used_by == Some(handshake.0);
         self.state.seen.iter().any(|seen| seen.handshake == handshake.0)
+            || self.state.batches.iter().flat_map(|batch| &batch.keys).any(used_by)
     }
 
     fn signed_prekey(&self, id: u32) -> Option<&DhSecretKey> {

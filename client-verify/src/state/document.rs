@@ -1,8 +1,8 @@
-//! The JSON documents of a home: a format number first, then everything at once.
+//! The JSON documents of a home as files.
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, de::Error as _};
+use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -40,25 +40,6 @@ pub enum StateError {
     },
 }
 
-/// The number `N` in a document's `format` field, and no other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Format<const N: u32>;
-
-impl<const N: u32> Serialize for Format<N> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u32(N)
-    }
-}
-
-impl<'de, const N: u32> Deserialize<'de> for Format<N> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u32::deserialize(deserializer)? {
-            found if found == N => Ok(Self),
-            found => Err(D::Error::custom(format_args!("format {found}, expected {N}"))),
-        }
-    }
-}
-
 /// Reads a document, `None` if there is no such file.
 ///
 /// # Errors
@@ -85,7 +66,9 @@ pub fn store<T: Serialize>(path: &Path, document: &T) -> Result<(), StateError> 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde::Deserialize;
+
+    use super::{super::format::Format, *};
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]

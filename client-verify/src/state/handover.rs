@@ -4,7 +4,7 @@ use keyglass_keytrans::client::Verifier;
 use keyglass_tlog::note::Vkey;
 use serde::{Deserialize, Serialize};
 
-use super::{document::Format, text};
+use super::{format::Format, text};
 
 /// The most logs before one's own that are kept.
 pub const MAX_PREDECESSORS: usize = 64;

@@ -4,7 +4,7 @@ use keyglass_crypto::hash::Digest;
 use keyglass_keytrans::client::{Agreement, DistinguishedEntry};
 use serde::{Deserialize, Serialize};
 
-use super::{document::Format, text};
+use super::{format::Format, text};
 
 /// The most entries that are kept, as many as a `DistinguishedHead` can hold. The oldest go first.
 pub const MAX_ENTRIES: usize = 255;

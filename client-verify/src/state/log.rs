@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use keyglass_keytrans::{client::UserState, wire::WireError};
 use serde::{Deserialize, Serialize};
 
-use super::{document::Format, text};
+use super::{format::Format, text};
 
 /// What is retained of a log between look-ups: the draft's user state.
 ///

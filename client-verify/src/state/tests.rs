@@ -34,8 +34,8 @@ fn account() -> OwnAccount {
         signed: vec![4, 5],
         uploaded: false,
         keys: vec![
-            OneTimeState { id: 9, secret: Some(secret(5)) },
-            OneTimeState { id: 10, secret: Some(secret(6)) },
+            OneTimeState { id: 9, secret: Some(secret(5)), used_by: None },
+            OneTimeState { id: 10, secret: Some(secret(6)), used_by: None },
         ],
     });
     OwnAccount::new(ORIGIN.into(), "bob".into(), secret(1), b"record".to_vec(), vec![device])
@@ -43,6 +43,10 @@ fn account() -> OwnAccount {
 
 /// A message from Alice to the device of [`account`] and what proves its sender.
 fn message() -> (ProvenDevice, InitialMessage) {
+    message_with(true)
+}
+
+fn message_with(one_time: bool) -> (ProvenDevice, InitialMessage) {
     let bob = account();
     let responder = ProvenDevice::for_tests(ORIGIN, bob.party(&bob.devices[0]), vec![Suite::X3DH]);
     let alice = DhSecretKey::from_bytes(&[50; 32]);
@@ -54,9 +58,9 @@ fn message() -> (ProvenDevice, InitialMessage) {
         signing_key: key,
         dh_key: alice.public_key(),
     };
-    let one_time = (OneTimeId { batch: 2, id: 9 }, DhSecretKey::from_bytes(&[5; 32]).public_key());
+    let key_9 = (OneTimeId { batch: 2, id: 9 }, DhSecretKey::from_bytes(&[5; 32]).public_key());
     let signed = (7, DhSecretKey::from_bytes(&[4; 32]).public_key());
-    let bundle = ProvenBundle::for_tests(responder, Suite::X3DH, signed, Some(one_time));
+    let bundle = ProvenBundle::for_tests(responder, Suite::X3DH, signed, one_time.then_some(key_9));
     let own = OwnDevice { party: &party, dh_secret: &alice, version: 0 };
     let sent = x3dh::initiate(own, bundle, secret(60), b"hello").unwrap();
     (ProvenDevice::for_tests(ORIGIN, party, vec![Suite::X3DH]), sent.message)
@@ -102,7 +106,9 @@ fn everything_is_read_as_it_was_written() {
     assert_eq!(home.accounts().unwrap().len(), 1);
     let session = read.devices[0].sessions[0].to_session().unwrap();
     assert_eq!(session.peer.label, b"alice");
-    assert_eq!(session.handshake.0, read.devices[0].seen[0].handshake);
+    assert_eq!(Some(session.handshake.0), read.devices[0].batches[0].keys[0].used_by);
+    let bytes = account.encode().unwrap();
+    assert_eq!(OwnAccount::decode(&bytes).unwrap().encode().unwrap(), bytes);
 }
 
 #[test]
@@ -170,7 +176,7 @@ fn a_crash_while_accepting_loses_and_repeats_nothing() {
 #[test]
 fn handshakes_are_forgotten_with_their_signed_prekey_only() {
     let mut account = account();
-    let (sender, message) = message();
+    let (sender, message) = message_with(false);
     accept(&mut account, &sender, &message).unwrap();
     account.devices[0].erase_expired(1_999, 1000);
     assert_eq!(account.devices[0].seen.len(), 1);
@@ -183,6 +189,58 @@ fn handshakes_are_forgotten_with_their_signed_prekey_only() {
     let own = OwnDevice { party: &party, dh_secret: &dh_key, version: 0 };
     let error = x3dh::accept(own, &sender, &account.devices[0].secrets(), &message).unwrap_err();
     assert_eq!(error, x3dh::AcceptError::SignedPreKeyUnknown(7));
+}
+
+#[test]
+fn a_handshake_with_a_one_time_prekey_is_remembered_with_its_batch() {
+    let mut account = account();
+    let (sender, message) = message();
+    account.devices[0].batches[0].expires = 5000;
+    accept(&mut account, &sender, &message).unwrap();
+    assert!(account.devices[0].seen.is_empty());
+    account.devices[0].erase_expired(5_999, 1000);
+    assert!(account.devices[0].signed_prekeys.is_empty());
+    assert!(
+        accept(&mut account, &sender, &message).is_none(),
+        "it is known although its signed prekey is gone"
+    );
+    account.devices[0].erase_expired(6_000, 1000);
+    let secrets = account.devices[0].secrets();
+    assert!(x3dh::Memory::signed_prekey(&secrets, 7).is_none(), "and cannot be accepted again afterwards");
+}
+
+/// At the bound the oldest signed prekey goes with its handshakes, so that nothing that is forgotten can be replayed; the
+/// newest never goes.
+#[test]
+fn the_memory_of_handshakes_is_bounded_and_forgets_nothing_that_could_be_replayed() {
+    let mut account = account();
+    let device = &mut account.devices[0];
+    let filled = |prekey: u32, count: usize| {
+        (0..count).map(move |n| {
+            let mut handshake = [0; 32];
+            handshake[..8].copy_from_slice(&n.to_be_bytes());
+            SeenHandshake { handshake, signed_prekey: prekey }
+        })
+    };
+    device.seen = filled(7, MAX_SEEN - 1).collect();
+    assert!(device.make_room());
+    device.seen = filled(7, MAX_SEEN).collect();
+    assert!(!device.make_room(), "the newest signed prekey is all there is");
+    assert_eq!((device.seen.len(), device.signed_prekeys.len()), (MAX_SEEN, 1));
+
+    let newer = SignedPreKeyState {
+        id: 8,
+        secret: secret(9),
+        created: 10,
+        expires: 1000,
+        signed: vec![],
+        uploaded: true,
+    };
+    device.add_signed_prekey(newer);
+    device.seen[0].signed_prekey = 8;
+    assert!(device.make_room());
+    assert_eq!(device.seen.len(), 1, "those of the prekey that is gone are forgotten, the other is not");
+    assert_eq!(device.signed_prekeys.iter().map(|key| key.id).collect::<Vec<_>>(), [8]);
 }
 
 #[test]

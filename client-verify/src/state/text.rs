@@ -39,6 +39,25 @@ pub(super) mod array {
     }
 }
 
+/// Ids of 16 bytes.
+pub(super) mod id {
+    use super::*;
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        bytes: &[u8; 16],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        super::bytes::serialize(bytes, serializer)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<[u8; 16], D::Error> {
+        let bytes = super::bytes::deserialize(deserializer)?;
+        bytes.try_into().map_err(|_| D::Error::custom("not 16 bytes"))
+    }
+}
+
 /// Secrets of 32 bytes.
 pub(super) mod secret {
     use keyglass_crypto::secret::Secret;
@@ -62,6 +81,29 @@ pub(super) mod secret {
             Zeroizing::new(STANDARD.decode(text.as_bytes()).map_err(|_| D::Error::custom("not base64"))?);
         let array: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| D::Error::custom("not 32 bytes"))?;
         Ok(Secret::new(*array))
+    }
+}
+
+/// Public values of 32 bytes that may be missing.
+pub(super) mod optional_array {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    struct Array(#[serde(with = "super::array")] [u8; 32]);
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        bytes: &Option<[u8; 32]>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        bytes.map(Array).serialize(serializer)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<[u8; 32]>, D::Error> {
+        Ok(Option::<Array>::deserialize(deserializer)?.map(|Array(bytes)| bytes))
     }
 }
 

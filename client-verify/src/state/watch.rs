@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::document::Format;
+use super::format::Format;
 
 /// The memory of `monitor` and `watch`. Nothing in it decides whether anything is proven: losing it repeats reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

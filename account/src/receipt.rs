@@ -1,0 +1,104 @@
+//! Why a device did not open a first message, in the words that it tells the sender and the server.
+//!
+//! A failure receipt says to the device that sent a first message that this handshake failed, and why. It is not signed: the
+//! server vouches for who sent it, so that it proves nothing to anybody else. Whoever forges one can make the sender send
+//! the same text again to keys that are proven anew, a bounded number of times, and nothing else.
+
+use core::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// The reasons, each with its name and what it means.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $retry:literal;)*) => {
+        /// Why a device did not open a first message.
+        ///
+        /// The name is stable: it is the `reason` in the output of `keyglass receive`, in a receipt, and in the server's
+        /// metrics.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum FailureReason {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl FailureReason {
+            /// Every reason.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The stable name.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// Whether a handshake with a fresh bundle may succeed where this one failed.
+            #[must_use]
+            pub fn is_worth_a_retry(self) -> bool {
+                match self { $(Self::$variant => $retry,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The device does not run the suite of the message.
+    SuiteRefused = "suite_refused", false;
+    /// The sender's keys are not those of a device in the sender's proven record.
+    KeyNotProven = "key_not_proven", false;
+    /// The signed prekey was this device's, and the time for which it is kept after its end is over.
+    SignedPreKeyExpired = "signed_prekey_expired", true;
+    /// The device never made a signed prekey of this number.
+    SignedPreKeyUnknown = "signed_prekey_unknown", true;
+    /// The one-time prekey was this device's, and the time for which it is kept after its end is over.
+    OneTimePreKeyMissing = "one_time_prekey_missing", true;
+    /// Another handshake used the one-time prekey up.
+    OneTimePreKeyReused = "one_time_prekey_reused", true;
+    /// The prekeys are of a state that the device has lost.
+    StateLost = "state_lost", true;
+    /// Every key is known, and the message does not authenticate under them: it was altered, or the two sides do not compute
+    /// the same.
+    NotAuthentic = "not_authentic", true;
+}
+
+impl FailureReason {
+    /// The reason with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.name() == name)
+    }
+}
+
+impl fmt::Display for FailureReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for FailureReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for FailureReason {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::from_name(&name).ok_or_else(|| D::Error::custom("not a reason of this version"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_name_of_its_own_that_leads_back() {
+        for (index, reason) in FailureReason::ALL.iter().enumerate() {
+            assert_eq!(FailureReason::from_name(reason.name()), Some(*reason));
+            assert!(!FailureReason::ALL[..index].iter().any(|other| other.name() == reason.name()));
+            let json = serde_json::to_string(reason).unwrap();
+            assert_eq!(json, format!("\"{reason}\""));
+            assert_eq!(serde_json::from_str::<FailureReason>(&json).unwrap(), *reason);
+        }
+        assert!(serde_json::from_str::<FailureReason>("\"because\"").is_err());
+    }
+}

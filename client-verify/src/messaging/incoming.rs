@@ -1,0 +1,222 @@
+//! From bytes in the mailbox to a text from a proven sender, once for each handshake.
+
+use thiserror::Error;
+
+use super::{
+    View,
+    receipt::{Receipt, reason_of},
+};
+use crate::{
+    proven::{ProvenAccount, ProvenDevice},
+    state::{OwnAccount, TextKey, UnreadText},
+    x3dh::{
+        self, AcceptError, Accepted, FirstMessage, InitialMessage, Memory as _, MessageError, OwnDevice,
+        PayloadError,
+    },
+};
+
+/// What becomes of a message in the mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is done with: acknowledge it.
+    Acknowledge,
+    /// It may be opened later: leave it there.
+    Keep,
+}
+
+/// Why a message was not opened, or its contents not understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Cause {
+    /// It is no initial message.
+    #[error(transparent)]
+    Malformed(#[from] MessageError),
+    /// The sender's label is not one that can be looked up.
+    #[error("the sender's label is not one that can be looked up")]
+    SenderLabel,
+    /// The log has no such sender.
+    #[error("the log knows no such sender")]
+    SenderUnknown,
+    /// The sender could not be proven this time.
+    #[error("the sender could not be proven")]
+    SenderNotProven,
+    /// The message claims keys or a device that the sender's proven record does not have.
+    #[error("the sender's device is not in the sender's proven record")]
+    DeviceNotProven,
+    /// The handshake failed.
+    #[error(transparent)]
+    Handshake(#[from] AcceptError),
+    /// As many handshakes are remembered as can be, and this one could not be told from a replay later. A new signed prekey
+    /// makes room.
+    #[error("too many handshakes without a one-time prekey are remembered; a new signed prekey makes room")]
+    MemoryFull,
+    /// The message was opened, and is not one that this version understands.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+}
+
+/// A message that was not opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub cause: Cause,
+    /// What becomes of it.
+    pub fate: Fate,
+    /// What to tell the sender's device before the message is acknowledged.
+    pub receipt: Option<Receipt>,
+}
+
+impl Refusal {
+    fn new(cause: impl Into<Cause>, fate: Fate) -> Self {
+        Self { cause: cause.into(), fate, receipt: None }
+    }
+}
+
+/// What a message is, before anything is proven.
+#[derive(Debug)]
+#[must_use]
+pub enum Opening {
+    /// Its handshake was accepted before: acknowledge it.
+    Seen,
+    /// It cannot be opened.
+    Refused(Refusal),
+    /// It may be opened once its sender is proven.
+    NeedsSender(Box<PendingMessage>),
+}
+
+/// A message whose sender is to be looked up.
+#[derive(Debug)]
+pub struct PendingMessage {
+    initial: InitialMessage,
+    device: usize,
+    label: String,
+}
+
+/// What looking the sender up came to.
+#[derive(Debug, Clone, Copy)]
+pub enum Sender<'a> {
+    /// The account, proven by its newest version.
+    Proven(&'a ProvenAccount),
+    /// The log says that there is no such label.
+    Unknown,
+    /// It could not be proven this time, or a person has to decide about it.
+    NotProven,
+}
+
+/// What became of a message.
+#[derive(Debug)]
+#[must_use]
+pub enum Delivery {
+    /// Its handshake was accepted before: acknowledge it.
+    Seen,
+    /// It was opened. The session, the erased one-time secret and the text are in the account: store it, then
+    /// acknowledge the message.
+    Opened(Box<Opened>),
+    /// It was not opened, and the account is as before, but for a message with contents that this version does not understand:
+    /// store it in any case.
+    Refused(Refusal),
+}
+
+/// A message that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// Who sent it.
+    pub sender: ProvenDevice,
+    /// What the sender says of the log.
+    pub view: View,
+}
+
+/// Looks at a message in the mailbox of one's own device at index `device`. Nothing is proven and nothing changes.
+pub fn open(own: &OwnAccount, device: usize, body: &[u8]) -> Opening {
+    let initial = match InitialMessage::decode(body) {
+        Ok(initial) => initial,
+        Err(error) => return Opening::Refused(Refusal::new(error, Fate::Acknowledge)),
+    };
+    let Some(state) = own.devices.get(device) else {
+        return Opening::Refused(Refusal::new(Cause::SenderNotProven, Fate::Keep));
+    };
+    let (party, dh_secret) = (own.party(state), state.dh_key());
+    let receiver = OwnDevice { party: &party, dh_secret: &dh_secret, version: own.published.unwrap_or(0) };
+    if state.secrets().has_seen(&x3dh::handshake_of(receiver, &initial)) {
+        return Opening::Seen;
+    }
+    match core::str::from_utf8(&initial.claimed_sender().label) {
+        Ok(label) => {
+            let label = label.to_owned();
+            Opening::NeedsSender(Box::new(PendingMessage { initial, device, label }))
+        }
+        Err(_) => Opening::Refused(Refusal::new(Cause::SenderLabel, Fate::Acknowledge)),
+    }
+}
+
+impl PendingMessage {
+    /// The label to look up. It is the message's claim.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Opens the message with what looking its sender up came to.
+    pub fn supply(self, own: &mut OwnAccount, sender: Sender<'_>) -> Delivery {
+        let refused = |cause: Cause, fate| Delivery::Refused(Refusal::new(cause, fate));
+        let account = match sender {
+            Sender::Proven(account) if account.is_usable() => account,
+            Sender::Proven(_) | Sender::NotProven => return refused(Cause::SenderNotProven, Fate::Keep),
+            Sender::Unknown => return refused(Cause::SenderUnknown, Fate::Acknowledge),
+        };
+        let claimed = self.initial.claimed_sender();
+        let Some(sender) = account.device(claimed.device_id).filter(|device| device.party() == claimed)
+        else {
+            // A device that was removed may have fallen into other hands, so that its older versions do not help it.
+            let newer = self.initial.claimed_version() > account.valid().version();
+            return refused(Cause::DeviceNotProven, if newer { Fate::Keep } else { Fate::Acknowledge });
+        };
+        self.accept(own, sender)
+    }
+
+    fn accept(self, own: &mut OwnAccount, sender: ProvenDevice) -> Delivery {
+        let Self { initial, device, .. } = self;
+        let Some(state) = own.devices.get(device) else {
+            return Delivery::Refused(Refusal::new(Cause::SenderNotProven, Fate::Keep));
+        };
+        let (party, dh_secret) = (own.party(state), state.dh_key());
+        let receiver =
+            OwnDevice { party: &party, dh_secret: &dh_secret, version: own.published.unwrap_or(0) };
+        let received = match x3dh::accept(receiver, &sender, &state.secrets(), &initial) {
+            Ok(Accepted::Seen(_)) => return Delivery::Seen,
+            Ok(Accepted::New(received)) => received,
+            Err(error) => {
+                let receipt = reason_of(&error, state).map(|reason| Receipt {
+                    to: sender.party().label.clone(),
+                    device: sender.party().device_id,
+                    handshake: x3dh::handshake_of(receiver, &initial),
+                    reason,
+                });
+                return Delivery::Refused(Refusal { receipt, ..Refusal::new(error, Fate::Acknowledge) });
+            }
+        };
+        let content = FirstMessage::decode(&received.plaintext);
+        let Some(state) = own.devices.get_mut(device) else {
+            return Delivery::Refused(Refusal::new(Cause::SenderNotProven, Fate::Keep));
+        };
+        if received.consumed.is_none() && !state.make_room() {
+            return Delivery::Refused(Refusal::new(Cause::MemoryFull, Fate::Keep));
+        }
+        state.absorb(&received, initial.prekeys().signed);
+        let device = state.id;
+        let content = match content {
+            Ok(content) => content,
+            Err(error) => return Delivery::Refused(Refusal::new(error, Fate::Acknowledge)),
+        };
+        let from = sender.party();
+        own.take_text(UnreadText {
+            key: TextKey::new(&from.label, &content.id, &content.text),
+            devices: vec![device],
+            from: from.label.clone(),
+            from_device: from.device_id,
+            from_version: sender.version(),
+            text: content.text,
+        });
+        let view = View { checkpoint: content.checkpoint, heads: content.heads };
+        Delivery::Opened(Box::new(Opened { sender, view }))
+    }
+}
