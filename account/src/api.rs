@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use binary::{Base64, BinaryError, Id128, Label};
 
 use crate::{
-    prekey::{MAX_BATCH_LEN, MAX_BUNDLE_LEN, SIGNED_PREKEY_LEN},
+    prekey::{LAST_RESORT_LEN, MAX_BATCH_LEN, MAX_BUNDLE_LEN, MAX_KEM_BATCH_LEN, SIGNED_PREKEY_LEN},
     problem::ProblemDetails,
 };
 
@@ -36,8 +36,10 @@ pub const MESSAGES: &str = "/v1/messages";
 /// Path of [`AckMessages`].
 pub const MESSAGES_ACK: &str = "/v1/messages/ack";
 
-/// Batches in one upload at most.
+/// Batches of X25519 keys in one upload at most.
 pub const MAX_UPLOAD_BATCHES: usize = 4;
+/// Batches of ML-KEM keys in one upload at most.
+pub const MAX_UPLOAD_KEM_BATCHES: usize = 2;
 /// Targets of one [`FetchBundles`] at most.
 pub const MAX_TARGETS: usize = 64;
 /// Bytes of one message at most.
@@ -47,8 +49,8 @@ pub const MAX_MESSAGES: usize = 100;
 /// Ids in one [`AckMessages`] at most.
 pub const MAX_ACKS: usize = 1000;
 
-/// Bytes in the body of an upload at most.
-pub const MAX_UPLOAD_BODY: usize = 256 * 1024;
+/// Bytes in the body of an upload at most: room for as many batches as allowed, each as large as allowed, in base64.
+pub const MAX_UPLOAD_BODY: usize = 768 * 1024;
 /// Bytes in the body of any other request at most.
 pub const MAX_BODY: usize = 128 * 1024;
 
@@ -71,30 +73,51 @@ pub struct UploadPreKeys {
     /// Encoded [`PreKeyBatch`](crate::prekey::PreKeyBatch)es, ascending by number, up to [`MAX_UPLOAD_BATCHES`].
     #[serde(default, deserialize_with = "binary::bounded::<_, _, MAX_UPLOAD_BATCHES>")]
     pub batches: Vec<Base64<MAX_BATCH_LEN>>,
+    /// An encoded [`LastResortPreKey`](crate::prekey::LastResortPreKey) that replaces the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_resort: Option<Base64<LAST_RESORT_LEN>>,
+    /// Encoded [`KemPreKeyBatch`](crate::prekey::KemPreKeyBatch)es, ascending by number, up to
+    /// [`MAX_UPLOAD_KEM_BATCHES`]. Batch numbers and ids are common to both types: those of one upload are taken in the
+    /// order of their numbers, whatever their type.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "binary::bounded::<_, _, MAX_UPLOAD_KEM_BATCHES>"
+    )]
+    pub kem_batches: Vec<Base64<MAX_KEM_BATCH_LEN>>,
 }
 
 /// What the server holds for a device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreKeyStatus {
     /// The signed prekey, expired or not.
     #[serde(default)]
     pub signed_prekey: Option<SignedPreKeyStatus>,
-    /// One-time prekeys that are left and not expired.
+    /// The last-resort KEM prekey, expired or not.
+    #[serde(default)]
+    pub last_resort: Option<SignedPreKeyStatus>,
+    /// One-time X25519 prekeys that are left and not expired.
     pub one_time: u32,
-    /// Whether they are fewer than the server recommends, so that the device should upload a batch.
+    /// One-time KEM prekeys that are left and not expired.
+    #[serde(default)]
+    pub one_time_kem: u32,
+    /// Whether those of one type are fewer than the server recommends, so that the device should upload a batch.
     pub low_water: bool,
     /// How many the server recommends to hold at least.
     pub low_water_mark: u32,
-    /// The least number that the next batch may have.
+    /// The least number that the next batch of either type may have.
     pub next_batch: u32,
-    /// The least id that the next one-time prekey may have.
+    /// The least id that the next one-time prekey of either type may have.
     pub next_id: u32,
-    /// The batches of which keys are left, ascending, for comparison with the device's own records.
+    /// The batches of X25519 keys of which some are left, ascending, for comparison with the device's own records.
     #[serde(default)]
     pub batches: Vec<BatchStatus>,
+    /// The batches of KEM keys likewise.
+    #[serde(default)]
+    pub kem_batches: Vec<BatchStatus>,
 }
 
-/// A signed prekey on the server.
+/// A signed or last-resort prekey on the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedPreKeyStatus {
     /// Its id.

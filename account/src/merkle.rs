@@ -49,8 +49,8 @@ fn node_hash(left: &Digest, right: &Digest) -> Digest {
 pub(crate) struct Tree(MerkleTree<Rfc6962>);
 
 impl Tree {
-    pub(crate) fn new(leaves: impl Iterator<Item = Vec<u8>>) -> Self {
-        let hashes: Vec<Digest> = leaves.map(|leaf| leaf_hash(&leaf)).collect();
+    pub(crate) fn new<L: AsRef<[u8]>>(leaves: impl Iterator<Item = L>) -> Self {
+        let hashes: Vec<Digest> = leaves.map(|leaf| leaf_hash(leaf.as_ref())).collect();
         Self(MerkleTree::from_leaves(&hashes))
     }
 

@@ -1,13 +1,14 @@
 //! Prekeys: what a device leaves with the server so that others can start a session while it is away.
 //!
 //! ```text
-//! enum { x25519(1), (255) } KeyType;          2 is reserved for ML-KEM-768
+//! enum { x25519(1), ml_kem_768(2), (255) } KeyType;
+//! PublicKey: opaque[32] for x25519, opaque[1184] for ml_kem_768
 //!
-//! struct {
-//!   uint8 format = 1;  KeyType type;  uint32 device;  uint32 id;  opaque key[32];
+//! struct {                                    SignedPreKey: x25519; LastResortPreKey: ml_kem_768
+//!   uint8 format = 1;  KeyType type;  uint32 device;  uint32 id;  PublicKey key;
 //!   uint64 created;  uint64 expires;  uint32 floor;
 //!   opaque signature[64];
-//! } SignedPreKey;
+//! } SignedKey;
 //!
 //! struct {
 //!   uint8 format = 1;  KeyType type;  uint32 device;  uint32 batch;  uint16 leaf_count;
@@ -15,36 +16,45 @@
 //!   opaque signature[64];
 //! } BatchHeader;
 //!
-//! struct { KeyType type;  uint32 id;  opaque key[32]; } OneTimePreKey;               a leaf of the tree
-//! struct { BatchHeader header;  OneTimePreKey prekeys[header.leaf_count]; } PreKeyBatch;
-//! struct { BatchHeader header;  uint16 index;  OneTimePreKey prekey;  opaque path<0..10>[32]; } OneTimeEntry;
-//! struct { uint8 format = 1;  SignedPreKey signed_prekey;  optional<OneTimeEntry> one_time; } PreKeyBundle;
+//! struct { KeyType type;  uint32 id;  PublicKey key; } OneTimeKey;                   a leaf of the tree
+//! struct { BatchHeader header;  OneTimeKey prekeys[header.leaf_count]; } Batch;      1 to 1024, or 128 of ml_kem_768
+//! struct { BatchHeader header;  uint16 index;  OneTimeKey prekey;  opaque path<0..10>[32]; } Entry;
+//!
+//! enum { one_time(1), last_resort(2), (255) } KemKind;
+//! struct {
+//!   uint8 format;                 1 without ML-KEM, 2 with it
+//!   SignedPreKey signed_prekey;
+//!   optional<Entry> one_time;     of x25519
+//!   if (format == 2)  KemKind kind;  select (kind) { one_time: Entry of ml_kem_768;  last_resort: LastResortPreKey; }
+//! } PreKeyBundle;
 //! ```
 //!
-//! Both signatures are the device's, over tag, origin, label and all fields before them. Ids ascend within a batch, and
-//! a device never uses an id or a batch number twice. The *floor* is the lowest batch that the device still has
-//! private keys for: keys of lower batches are refused, so that a server cannot resurrect what the device lost.
+//! All signatures are the device's, over a tag of the structure and type, origin, label and all fields before them. Ids
+//! ascend within a batch. Numbers belong to the device, whatever the type of key: it never uses a batch number twice, nor
+//! an id among its one-time prekeys, nor an id among its signed and last-resort prekeys. The *floor* is the lowest batch
+//! that the device still has private keys for: keys of lower batches, of either type, are refused, so that a server cannot
+//! resurrect what the device lost. In a bundle with two signed keys, the higher floor counts.
 
 mod batch;
 mod bundle;
+mod key;
 mod signed;
 
-use keyglass_crypto::dh::{DhError, DhPublicKey};
+use keyglass_crypto::{dh::DhError, kem::KemError};
 use thiserror::Error;
 
-pub use batch::{BatchHeader, MAX_BATCH_LEN, MAX_LEAVES, OneTimeEntry, OneTimePreKey, PreKeyBatch};
-pub use bundle::{MAX_BUNDLE_LEN, PreKeyBundle, VerifiedBundle};
-pub use signed::{SIGNED_PREKEY_LEN, SignedPreKey};
-
-use crate::{
-    codec::{CodecError, Reader},
-    merkle::PathError,
+pub use batch::{
+    Batch, BatchHeader, Entry, KemEntry, KemPreKeyBatch, MAX_BATCH_LEN, MAX_KEM_BATCH_LEN, MAX_KEM_LEAVES,
+    MAX_LEAVES, OneTimeEntry, OneTimeKemPreKey, OneTimeKey, OneTimePreKey, PreKeyBatch,
 };
+pub use bundle::{KemPreKey, MAX_BUNDLE_LEN, PreKeyBundle, VerifiedBundle};
+pub use key::{KeyType, PreKey};
+pub use signed::{LAST_RESORT_LEN, LastResortPreKey, SIGNED_PREKEY_LEN, SignedKey, SignedPreKey};
 
-/// The format number of all structures here.
+use crate::{codec::CodecError, merkle::PathError};
+
+/// The format number of all structures here but a bundle with ML-KEM.
 const FORMAT: u8 = 1;
-/// The only key type that format 1 has.
-const X25519: u8 = 1;
 
 /// Why prekeys are malformed or refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -59,6 +69,14 @@ pub enum PreKeyError {
         id: u32,
         /// Why.
         error: DhError,
+    },
+    /// A coefficient of an ML-KEM prekey is not reduced.
+    #[error("the KEM prekey {id} is refused: {error}")]
+    BadKemKey {
+        /// Its id.
+        id: u32,
+        /// Why.
+        error: KemError,
     },
     /// A signed prekey expires before it was created.
     #[error("the signed prekey expires no later than it was created")]
@@ -103,15 +121,4 @@ pub enum PreKeyError {
     /// The one-time prekey is not in its batch.
     #[error("the one-time prekey is not in its batch: {0}")]
     Path(#[from] PathError),
-}
-
-fn read_type(reader: &mut Reader<'_>) -> Result<(), CodecError> {
-    match reader.u8()? {
-        X25519 => Ok(()),
-        other => Err(CodecError::UnknownVariant(other)),
-    }
-}
-
-fn read_key(reader: &mut Reader<'_>, id: u32) -> Result<DhPublicKey, PreKeyError> {
-    DhPublicKey::from_bytes(&reader.array()?).map_err(|error| PreKeyError::BadKey { id, error })
 }

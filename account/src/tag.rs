@@ -17,6 +17,10 @@ pub const RECOVERY_GRANT: &str = "keyglass account recovery grant v1";
 pub const SIGNED_PREKEY: &str = "keyglass signed prekey v1";
 /// The header of a batch of one-time prekeys.
 pub const PREKEY_BATCH: &str = "keyglass one-time prekey batch v1";
+/// A last-resort KEM prekey.
+pub const LAST_RESORT_PREKEY: &str = "keyglass last-resort KEM prekey v1";
+/// The header of a batch of one-time KEM prekeys.
+pub const KEM_PREKEY_BATCH: &str = "keyglass one-time KEM prekey batch v1";
 /// A request to the server.
 pub const REQUEST: &str = "keyglass request v1";
 /// A token, authenticated by the server's own key.
@@ -33,13 +37,15 @@ pub const ACCOUNT: &str = "keyglass account v1";
 pub const SAFETY_NUMBER: &str = "keyglass safety number v1";
 
 /// Every tag, for the test that they differ.
-pub const ALL: [&str; 13] = [
+pub const ALL: [&str; 15] = [
     RECORD,
     NEW_IDENTITY,
     DEVICE,
     RECOVERY_GRANT,
     SIGNED_PREKEY,
     PREKEY_BATCH,
+    LAST_RESORT_PREKEY,
+    KEM_PREKEY_BATCH,
     REQUEST,
     TOKEN,
     RECORD_BODY,

@@ -8,6 +8,8 @@ use keyglass_crypto::{
     commitment,
     dh::DhSecretKey,
     hash,
+    kem::{KemPublicKey, KemSecretKey},
+    secret::Secret,
     sign::SigningKey,
     vrf::{VrfPublicKey, VrfSecretKey},
 };
@@ -73,6 +75,44 @@ fn x25519(criterion: &mut Criterion) {
     criterion.bench_function("x25519", |bencher| bencher.iter(|| key.agree(black_box(&peer)).unwrap()));
 }
 
+/// ML-KEM-768 as used, and the `ml-kem` crate beside it. A key comes from its seed each time, as it is kept.
+fn kem(criterion: &mut Criterion) {
+    let (seed, randomness) = ([9; 64], Secret::new([10; 32]));
+    let secret = KemSecretKey::from_seed(&seed);
+    let (ciphertext, _) = secret.public_key().encapsulate(&randomness);
+    let mut group = criterion.benchmark_group("kem");
+    group.bench_function("key from seed", |bencher| {
+        bencher.iter(|| KemSecretKey::from_seed(black_box(&seed)))
+    });
+    group.bench_function("public key", |bencher| {
+        bencher.iter(|| KemPublicKey::from_bytes(black_box(secret.public_key().as_bytes())).unwrap())
+    });
+    group.bench_function("encapsulate", |bencher| {
+        bencher.iter(|| secret.public_key().encapsulate(black_box(&randomness)))
+    });
+    group
+        .bench_function("decapsulate", |bencher| bencher.iter(|| secret.decapsulate(black_box(&ciphertext))));
+
+    let theirs = ml_kem::DecapsulationKey768::from_seed(seed.into());
+    let (encoded, their_ciphertext) =
+        ((*secret.public_key().as_bytes()).into(), (*ciphertext.as_bytes()).into());
+    group.bench_function("ml-kem: key from seed", |bencher| {
+        bencher.iter(|| ml_kem::DecapsulationKey768::from_seed(black_box(seed).into()))
+    });
+    group.bench_function("ml-kem: public key", |bencher| {
+        bencher.iter(|| ml_kem::EncapsulationKey768::new(black_box(&encoded)).unwrap())
+    });
+    group.bench_function("ml-kem: encapsulate", |bencher| {
+        bencher.iter(|| {
+            theirs.encapsulation_key().encapsulate_deterministic(&(*black_box(&randomness).expose()).into())
+        })
+    });
+    group.bench_function("ml-kem: decapsulate", |bencher| {
+        bencher.iter(|| ml_kem::Decapsulate::decapsulate(&theirs, black_box(&their_ciphertext)))
+    });
+    group.finish();
+}
+
 fn hashes(criterion: &mut Criterion) {
     let (left, right) = ([6; 32], [7; 32]);
     let mut group = criterion.benchmark_group("sha256");
@@ -88,5 +128,5 @@ fn hashes(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, vrf, ed25519, x25519, hashes);
+criterion_group!(benches, vrf, ed25519, x25519, kem, hashes);
 criterion_main!(benches);

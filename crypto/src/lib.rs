@@ -10,6 +10,7 @@
 //! | give a label a private, provable place | [`vrf`]: ECVRF |
 //! | bind the log to a value and hide it | [`commitment`]: HMAC-SHA256 under a fixed key |
 //! | agree on a secret | [`dh`]: X25519 |
+//! | agree on a secret that a quantum computer does not find | [`kem`]: ML-KEM-768, beside X25519 |
 //! | make keys of a secret, or authenticate under one | [`kdf`]: HKDF-SHA256, HMAC-SHA256 |
 //! | encrypt a message | [`aead`]: ChaCha20-Poly1305 |
 //! | keep a key on disk under a passphrase | [`sealed`]: argon2id, ChaCha20-Poly1305 |
@@ -31,6 +32,7 @@ pub mod commitment;
 pub mod dh;
 pub mod hash;
 pub mod kdf;
+pub mod kem;
 pub mod ml_dsa;
 mod point;
 pub mod sealed;

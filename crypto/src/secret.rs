@@ -48,7 +48,7 @@ pub fn equal(a: &[u8], b: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{dh::DhSecretKey, sign::SigningKey, vrf::VrfSecretKey};
+    use crate::{dh::DhSecretKey, kem::KemSecretKey, sign::SigningKey, vrf::VrfSecretKey};
 
     /// Compiles only for types whose memory is overwritten when they are dropped.
     fn is_erased<T: ZeroizeOnDrop>() {}
@@ -63,6 +63,7 @@ mod tests {
         is_erased::<x25519_dalek::SharedSecret>();
         is_erased::<chacha20poly1305::ChaCha20Poly1305>();
         is_erased::<crate::ml_dsa::MlDsaSigningKey>();
+        is_erased::<crate::kem::KemSecretKey>();
         // An HMAC consists of these, and has no marker of its own.
         is_erased::<sha2::Sha256>();
         is_erased::<sha2::Sha512>();
@@ -80,6 +81,7 @@ mod tests {
             (format!("{:?}", SigningKey::from_seed(&[0x61; 32])), "SigningKey(..)"),
             (format!("{:?}", DhSecretKey::from_bytes(&[0x61; 32])), "DhSecretKey(..)"),
             (format!("{:?}", VrfSecretKey::from_seed(&[0x61; 32])), "VrfSecretKey(..)"),
+            (format!("{:?}", KemSecretKey::from_seed(&[0x61; 64])), "KemSecretKey(..)"),
         ];
         for (printed, expected) in printed {
             assert_eq!(printed, expected);

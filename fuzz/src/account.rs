@@ -7,14 +7,17 @@ use keyglass_account::{
         AckMessages, Bundles, FetchBundles, Messages, PreKeyStatus, SendMessage, TokenIssued, UploadPreKeys,
     },
     auth::{Credential, Token},
-    prekey::{OneTimeEntry, PreKeyBatch, PreKeyBundle, SignedPreKey},
+    prekey::{
+        Batch, Entry, KemPreKeyBatch, LastResortPreKey, OneTimeEntry, PreKey, PreKeyBatch, PreKeyBundle,
+        SignedPreKey,
+    },
     problem::ProblemDetails,
     record::AccountRecord,
     time::UnixMillis,
     verify,
 };
 use keyglass_client_verify::x3dh::{FirstMessage, InitialMessage};
-use keyglass_crypto::secret::Secret;
+use keyglass_crypto::{dh::DhPublicKey, kem::KemPublicKey, secret::Secret};
 use serde::{Serialize, de::DeserializeOwned};
 
 const ORIGIN: &str = "log.example/fuzz";
@@ -33,7 +36,7 @@ pub fn record(input: &[u8]) {
 /// Batches, signed prekeys and bundles. The first byte says which.
 pub fn prekeys(input: &[u8]) {
     let Some((which, bytes)) = input.split_first() else { return };
-    match which % 4 {
+    match which % 8 {
         0 => {
             if let Ok(batch) = PreKeyBatch::decode(bytes) {
                 assert_eq!(batch.encode(), bytes, "another spelling");
@@ -50,16 +53,33 @@ pub fn prekeys(input: &[u8]) {
                 assert_eq!(bundle.encode(), bytes, "another spelling");
             }
         }
-        _ => {
-            let Some((index, bytes)) = bytes.split_first_chunk::<2>() else { return };
-            let index = u16::from_be_bytes(*index);
-            // A pool hands out of a batch that it has not decoded as a whole.
-            if let (Ok(batch), Ok(entry)) =
-                (PreKeyBatch::decode(bytes), OneTimeEntry::from_batch(bytes, index))
-            {
-                assert_eq!(entry, batch.entry(index));
+        3 => handed_out::<DhPublicKey>(bytes),
+        4 => {
+            if let Ok(batch) = KemPreKeyBatch::decode(bytes) {
+                assert_eq!(batch.encode(), bytes, "another spelling");
+                assert!(batch.entry(0).is_some());
             }
         }
+        5 => {
+            if let Ok(signed) = LastResortPreKey::decode(bytes) {
+                assert_eq!(signed.encode(), bytes, "another spelling");
+            }
+        }
+        6 => {
+            if let Ok(entry) = OneTimeEntry::decode(bytes) {
+                assert_eq!(entry.encode(), bytes, "another spelling");
+            }
+        }
+        _ => handed_out::<KemPublicKey>(bytes),
+    }
+}
+
+/// A pool hands out of a batch that it has not decoded as a whole.
+fn handed_out<K: PreKey>(input: &[u8]) {
+    let Some((index, bytes)) = input.split_first_chunk::<2>() else { return };
+    let index = u16::from_be_bytes(*index);
+    if let (Ok(batch), Ok(entry)) = (Batch::<K>::decode(bytes), Entry::<K>::from_batch(bytes, index)) {
+        assert_eq!(entry, batch.entry(index));
     }
 }
 

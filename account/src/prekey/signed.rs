@@ -1,11 +1,15 @@
-//! Signed prekeys.
+//! Signed prekeys, and last-resort KEM prekeys, which are the same for the other type of key.
 
 use keyglass_crypto::{
     dh::DhPublicKey,
+    kem::{self, KemPublicKey},
     sign::{Signature, SigningKey},
 };
 
-use super::{FORMAT, PreKeyError, X25519, read_key, read_type};
+use super::{
+    FORMAT, PreKeyError,
+    key::{PreKey, read_type},
+};
 use crate::{
     codec::{Reader, Writer},
     device::Device,
@@ -13,18 +17,28 @@ use crate::{
     time::UnixMillis,
 };
 
-/// Bytes of an encoded signed prekey.
-pub const SIGNED_PREKEY_LEN: usize = 126;
+/// Bytes of everything in a signed prekey but the key.
+const FIELDS_LEN: usize = 94;
+/// Bytes of an encoded [`SignedPreKey`].
+pub const SIGNED_PREKEY_LEN: usize = FIELDS_LEN + 32;
+/// Bytes of an encoded [`LastResortPreKey`].
+pub const LAST_RESORT_LEN: usize = FIELDS_LEN + kem::PUBLIC_KEY_LEN;
 
-/// The medium-term key of a device, as decoded or signed: not yet known to be the device's.
+/// The medium-term X25519 key of a device, which every handshake uses.
+pub type SignedPreKey = SignedKey<DhPublicKey>;
+
+/// The medium-term ML-KEM-768 key of a device, for handshakes that get no one-time KEM prekey.
+pub type LastResortPreKey = SignedKey<KemPublicKey>;
+
+/// A medium-term key of a device, as decoded or signed: not yet known to be the device's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SignedPreKey {
+pub struct SignedKey<K> {
     /// The device in the account.
     pub device: u32,
-    /// Its number among the device's signed prekeys; a later one has a greater number.
+    /// Its number among the device's signed prekeys of both types; a later one has a greater number.
     pub id: u32,
     /// The key.
-    pub key: DhPublicKey,
+    pub key: K,
     /// When the device made it, by the device's clock.
     pub created: UnixMillis,
     /// From when on nobody may use it.
@@ -35,7 +49,7 @@ pub struct SignedPreKey {
     pub signature: Signature,
 }
 
-impl SignedPreKey {
+impl<K: PreKey> SignedKey<K> {
     /// Signs `key` for the device with `signing_key`.
     ///
     /// # Errors
@@ -47,7 +61,7 @@ impl SignedPreKey {
         signing_key: &SigningKey,
         device: u32,
         id: u32,
-        key: DhPublicKey,
+        key: K,
         created: UnixMillis,
         expires: UnixMillis,
         floor: u32,
@@ -63,7 +77,8 @@ impl SignedPreKey {
     /// Decodes a signed prekey.
     ///
     /// # Errors
-    /// [`PreKeyError::Codec`], [`PreKeyError::BadKey`] or [`PreKeyError::ExpiresBeforeCreated`].
+    /// [`PreKeyError::Codec`], [`PreKeyError::BadKey`], [`PreKeyError::BadKemKey`] or
+    /// [`PreKeyError::ExpiresBeforeCreated`].
     pub fn decode(bytes: &[u8]) -> Result<Self, PreKeyError> {
         let mut reader = Reader::new(bytes);
         let prekey = Self::read(&mut reader)?;
@@ -71,7 +86,7 @@ impl SignedPreKey {
         Ok(prekey)
     }
 
-    /// The encoding, of [`SIGNED_PREKEY_LEN`] bytes.
+    /// The encoding, of [`SIGNED_PREKEY_LEN`] or [`LAST_RESORT_LEN`] bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
@@ -104,13 +119,14 @@ impl SignedPreKey {
     }
 
     fn message(&self, origin: &str, label: &[u8]) -> Vec<u8> {
-        let mut message = tag::signed(tag::SIGNED_PREKEY, origin, label);
+        let mut message = tag::signed(K::SIGNED_TAG, origin, label);
         self.write_fields(&mut message);
         message.finish()
     }
 
     fn write_fields(&self, out: &mut Writer) {
-        out.u8(FORMAT).u8(X25519).u32(self.device).u32(self.id).bytes(&self.key.to_bytes());
+        out.u8(FORMAT).u8(K::TYPE.to_byte()).u32(self.device).u32(self.id);
+        self.key.write(out);
         out.u64(self.created.0).u64(self.expires.0).u32(self.floor);
     }
 
@@ -121,13 +137,13 @@ impl SignedPreKey {
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, PreKeyError> {
         reader.format(FORMAT)?;
-        read_type(reader)?;
+        read_type::<K>(reader)?;
         let device = reader.u32()?;
         let id = reader.u32()?;
         let prekey = Self {
             device,
             id,
-            key: read_key(reader, id)?,
+            key: K::read(reader, id)?,
             created: UnixMillis(reader.u64()?),
             expires: UnixMillis(reader.u64()?),
             floor: reader.u32()?,

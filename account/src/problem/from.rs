@@ -102,7 +102,9 @@ impl From<PreKeyError> for Problem {
         use PreKeyError as E;
         match error {
             E::BadKey { error, .. } => error.into(),
-            E::Codec(_) | E::BatchSize(_) | E::WrongRoot | E::Path(_) => Self::PreKeyMalformed,
+            E::BadKemKey { .. } | E::Codec(_) | E::BatchSize(_) | E::WrongRoot | E::Path(_) => {
+                Self::PreKeyMalformed
+            }
             E::ExpiresBeforeCreated => Self::PreKeyLifetime,
             E::IdsNotAscending(_) => Self::PreKeyIdReused,
             E::WrongDevice { .. } | E::BadSignature | E::BadBatchSignature => Self::PreKeySignature,

@@ -2,10 +2,13 @@
 
 use keyglass_account::api::{
     AckMessages, Base64, BundleResult, Bundles, FetchBundles, Id128, Label, MAX_ACKS, MAX_BODY,
-    MAX_MESSAGE_LEN, MAX_TARGETS, MAX_UPLOAD_BATCHES, MAX_UPLOAD_BODY, Message, Messages, SendMessage,
-    Target, TargetBundle, UploadPreKeys,
+    MAX_MESSAGE_LEN, MAX_TARGETS, MAX_UPLOAD_BATCHES, MAX_UPLOAD_BODY, MAX_UPLOAD_KEM_BATCHES, Message,
+    Messages, SendMessage, Target, TargetBundle, UploadPreKeys,
 };
-use keyglass_account::{prekey::MAX_BATCH_LEN, problem::Problem};
+use keyglass_account::{
+    prekey::{LAST_RESORT_LEN, MAX_BATCH_LEN, MAX_KEM_BATCH_LEN},
+    problem::Problem,
+};
 
 fn target() -> Target {
     Target { label: Label::new(b"bob".to_vec()).unwrap(), device: 1 }
@@ -106,6 +109,8 @@ fn the_body_limits_fit_the_largest_requests() {
     let upload = UploadPreKeys {
         signed_prekey: Some(Base64::new(vec![1; 126]).unwrap()),
         batches: vec![batch; MAX_UPLOAD_BATCHES],
+        last_resort: Some(Base64::new(vec![1; LAST_RESORT_LEN]).unwrap()),
+        kem_batches: vec![Base64::new(vec![1; MAX_KEM_BATCH_LEN]).unwrap(); MAX_UPLOAD_KEM_BATCHES],
     };
     assert!(serde_json::to_vec(&upload).unwrap().len() <= MAX_UPLOAD_BODY);
 }

@@ -12,6 +12,7 @@ mod api;
 mod auth;
 mod cast;
 mod first_contact;
+mod kem_prekey;
 mod prekey;
 mod record_attacks;
 mod record_changes;

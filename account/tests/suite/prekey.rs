@@ -37,7 +37,7 @@ fn batch(number: u32, count: u16) -> PreKeyBatch {
 }
 
 fn bundle() -> PreKeyBundle {
-    PreKeyBundle { signed_prekey: signed(3), one_time: batch(3, 10).entry(4) }
+    PreKeyBundle { signed_prekey: signed(3), one_time: batch(3, 10).entry(4), kem: None }
 }
 
 fn verify(bundle: PreKeyBundle, device: &Device) -> Result<(), PreKeyError> {
@@ -53,13 +53,13 @@ fn everything_survives_encoding() {
         let batch = batch(3, count);
         assert_eq!(PreKeyBatch::decode(&batch.encode()).as_ref(), Ok(&batch));
         assert!(batch.encode().len() <= MAX_BATCH_LEN);
-        let bundle = PreKeyBundle { signed_prekey: signed, one_time: batch.entry(count - 1) };
+        let bundle = PreKeyBundle { signed_prekey: signed, one_time: batch.entry(count - 1), kem: None };
         assert_eq!(PreKeyBundle::decode(&bundle.encode()).as_ref(), Ok(&bundle));
         assert!(bundle.encode().len() <= MAX_BUNDLE_LEN);
         assert_eq!(batch.entry(count), None);
         assert_eq!(OneTimeEntry::from_batch(&batch.encode(), count), Ok(None));
     }
-    let without = PreKeyBundle { signed_prekey: signed, one_time: None };
+    let without = PreKeyBundle { signed_prekey: signed, one_time: None, kem: None };
     assert_eq!(PreKeyBundle::decode(&without.encode()), Ok(without));
 }
 
@@ -70,7 +70,7 @@ fn every_key_of_a_batch_is_handed_out_with_a_path_that_holds() {
         for index in 0..count {
             let entry = batch.entry(index);
             assert_eq!(OneTimeEntry::from_batch(&batch.encode(), index), Ok(entry.clone()));
-            let bundle = PreKeyBundle { signed_prekey: signed(3), one_time: entry };
+            let bundle = PreKeyBundle { signed_prekey: signed(3), one_time: entry, kem: None };
             let verified = bundle.verify(ORIGIN, LABEL, &device(1), NOW).unwrap();
             assert_eq!(verified.one_time().unwrap().prekey, batch.prekeys()[usize::from(index)]);
             assert_eq!((verified.device(), verified.signed_prekey().id), (&device(1), 7));
@@ -132,10 +132,10 @@ fn prekeys_of_another_log_label_or_device() {
 #[test]
 fn a_one_time_prekey_of_another_device_beside_the_right_signed_prekey() {
     let foreign = PreKeyBatch::sign(ORIGIN, LABEL, &device_key(2), 2, 3, EXPIRES, prekeys(10)).unwrap();
-    let mixed = PreKeyBundle { signed_prekey: signed(3), one_time: foreign.entry(0) };
+    let mixed = PreKeyBundle { signed_prekey: signed(3), one_time: foreign.entry(0), kem: None };
     assert_eq!(verify(mixed, &device(1)), Err(PreKeyError::WrongDevice { found: 2, expected: 1 }));
     let forged = PreKeyBatch::sign(ORIGIN, LABEL, &device_key(2), 1, 3, EXPIRES, prekeys(10)).unwrap();
-    let mixed = PreKeyBundle { signed_prekey: signed(3), one_time: forged.entry(0) };
+    let mixed = PreKeyBundle { signed_prekey: signed(3), one_time: forged.entry(0), kem: None };
     assert_eq!(verify(mixed, &device(1)), Err(PreKeyError::BadBatchSignature));
 }
 
@@ -144,7 +144,8 @@ fn a_batch_below_the_floor_cannot_return() {
     for (number, verdict) in
         [(2, Err(PreKeyError::BelowFloor { batch: 2, floor: 3 })), (3, Ok(())), (4, Ok(()))]
     {
-        let bundle = PreKeyBundle { signed_prekey: signed(3), one_time: batch(number, 10).entry(0) };
+        let bundle =
+            PreKeyBundle { signed_prekey: signed(3), one_time: batch(number, 10).entry(0), kem: None };
         assert_eq!(verify(bundle, &device(1)), verdict);
     }
 }
@@ -155,7 +156,7 @@ fn expiry_is_exclusive() {
     assert_eq!(at(UnixMillis(EXPIRES.0 - 1)), Ok(()));
     assert_eq!(at(EXPIRES), Err(PreKeyError::Expired));
     let batch = PreKeyBatch::sign(ORIGIN, LABEL, &device_key(1), 1, 3, NOW, prekeys(1)).unwrap();
-    let bundle = PreKeyBundle { signed_prekey: signed(3), one_time: batch.entry(0) };
+    let bundle = PreKeyBundle { signed_prekey: signed(3), one_time: batch.entry(0), kem: None };
     assert_eq!(verify(bundle, &device(1)), Err(PreKeyError::BatchExpired));
     let key = dh(50).public_key();
     let never = SignedPreKey::sign(ORIGIN, LABEL, &device_key(1), 1, 7, key, CREATED, CREATED, 0);
@@ -239,8 +240,8 @@ fn key_types_that_this_format_does_not_have() {
     bytes[1] = 2;
     assert_eq!(SignedPreKey::decode(&bytes), Err(PreKeyError::Codec(CodecError::UnknownVariant(2))));
     let mut bytes = bundle().encode();
-    bytes[0] = 2;
-    assert_eq!(PreKeyBundle::decode(&bytes), Err(PreKeyError::Codec(CodecError::UnknownFormat(2))));
+    bytes[0] = 3;
+    assert_eq!(PreKeyBundle::decode(&bytes), Err(PreKeyError::Codec(CodecError::UnknownFormat(3))));
 }
 
 proptest! {

@@ -61,7 +61,7 @@ fn prekeys_and_credentials_stay_as_they_are() {
         SignedPreKey::sign(ORIGIN, LABEL, &key, 1, 7, dh(1).public_key(), created, expires, 3).unwrap();
     let prekeys = (2..8).map(|id| OneTimePreKey { id: u32::from(id), key: dh(id).public_key() }).collect();
     let batch = PreKeyBatch::sign(ORIGIN, LABEL, &key, 1, 3, expires, prekeys).unwrap();
-    let bundle = PreKeyBundle { signed_prekey, one_time: batch.entry(4) };
+    let bundle = PreKeyBundle { signed_prekey, one_time: batch.entry(4), kem: None };
     assert_eq!(digest(&batch.encode()), BATCH);
     assert_eq!(digest(&bundle.encode()), BUNDLE);
     let request = Request { origin: ORIGIN, method: "PUT", path: "/v1/prekeys", body: b"{}" };

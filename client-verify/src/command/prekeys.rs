@@ -177,7 +177,7 @@ fn waiting(device: &OwnDeviceState) -> Result<UploadPreKeys, Failure> {
     let batches = device.batches.iter().filter(|batch| !batch.uploaded);
     let batches =
         batches.map(|batch| Base64::new(batch.signed.clone())).collect::<Result<_, _>>().map_err(damaged)?;
-    Ok(UploadPreKeys { signed_prekey, batches })
+    Ok(UploadPreKeys { signed_prekey, batches, ..UploadPreKeys::default() })
 }
 
 fn is_reuse(failure: &Failure) -> bool {

@@ -79,7 +79,7 @@ fn prekeys(id: u8, signer: u8, floor: u32) -> Prekeys {
 
 fn bundle(id: u8, signer: u8, floor: u32) -> PreKeyBundle {
     let Prekeys { signed, batch } = prekeys(id, signer, floor);
-    PreKeyBundle { signed_prekey: signed, one_time: batch.entry(4) }
+    PreKeyBundle { signed_prekey: signed, one_time: batch.entry(4), kem: None }
 }
 
 fn prove_bundle(account: &ProvenAccount, id: u32, bundle: PreKeyBundle) -> Result<ProvenBundle, BundleError> {

@@ -36,7 +36,8 @@ fn a_bundle_of_other_keys_is_refused_before_anything_is_sent() {
             let signed = SignedPreKey::sign(&origin, BOB, &mallory, device, 1, key, created, expires, 0);
             let keys = vec![OneTimePreKey { id: 1, key }];
             let batch = PreKeyBatch::sign(&origin, BOB, &mallory, device, 1, expires, keys);
-            let forged = PreKeyBundle { signed_prekey: signed.unwrap(), one_time: batch.unwrap().entry(0) };
+            let forged =
+                PreKeyBundle { signed_prekey: signed.unwrap(), one_time: batch.unwrap().entry(0), kem: None };
             bundle.result = BundleResult::Bundle(Base64::new(forged.encode()).unwrap());
         }
         Some(Response::ok(serde_json::to_vec(&bundles).unwrap()))

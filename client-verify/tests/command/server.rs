@@ -192,12 +192,9 @@ impl World {
                 expires: signed.expires.0,
                 floor: signed.floor,
             }),
-            one_time: 0,
-            low_water: false,
-            low_water_mark: 0,
             next_batch: last.map_or(0, |batch| batch.header().batch + 1),
             next_id: last.map_or(0, |batch| batch.prekeys().last().unwrap().id + 1),
-            batches: Vec::new(),
+            ..PreKeyStatus::default()
         }
     }
 
@@ -220,7 +217,7 @@ impl World {
         let index = u16::try_from(pool.handed_out).unwrap();
         pool.handed_out += 1;
         let one_time = pool.batches.first().and_then(|batch| batch.entry(index));
-        Some(PreKeyBundle { signed_prekey: pool.signed?, one_time })
+        Some(PreKeyBundle { signed_prekey: pool.signed?, one_time, kem: None })
     }
 }
 

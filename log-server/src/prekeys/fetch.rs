@@ -92,7 +92,7 @@ impl Service {
                 writes.push(Write::Pool(target.clone(), pool));
             }
             self.store.commit(&writes)?;
-            Ok(PreKeyBundle { signed_prekey, one_time })
+            Ok(PreKeyBundle { signed_prekey, one_time, kem: None })
         };
         let bundle = made().inspect_err(|_| {
             if granted {
@@ -114,7 +114,7 @@ impl Service {
         let encoded = self.store.signed_prekey(target, answer.signed_prekey)?.ok_or(corrupt.clone())?;
         let signed_prekey = SignedPreKey::decode(&encoded).map_err(|_| corrupt)?;
         let one_time = answer.one_time.map(|place| self.entry(target, place)).transpose()?;
-        Ok(PreKeyBundle { signed_prekey, one_time })
+        Ok(PreKeyBundle { signed_prekey, one_time, kem: None })
     }
 
     /// A one-time prekey with its path.

@@ -84,7 +84,9 @@ impl Pool {
                 expires: prekey.expires.0,
                 floor: prekey.floor,
             }),
+            last_resort: None,
             one_time: left,
+            one_time_kem: 0,
             low_water: left < low_water_mark,
             low_water_mark,
             next_batch: self.next_batch,
@@ -99,6 +101,7 @@ impl Pool {
                     expires: batch.expires.0,
                 })
                 .collect(),
+            kem_batches: Vec::new(),
         }
     }
 

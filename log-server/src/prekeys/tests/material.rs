@@ -65,5 +65,6 @@ pub(crate) fn upload(signed_prekey: Option<&SignedPreKey>, batches: &[&PreKeyBat
     UploadPreKeys {
         signed_prekey: signed_prekey.map(|prekey| Base64::new(prekey.encode()).unwrap()),
         batches: batches.iter().map(|batch| Base64::new(batch.encode()).unwrap()).collect(),
+        ..UploadPreKeys::default()
     }
 }

@@ -83,7 +83,7 @@ fn prekeys_that_the_device_did_not_sign() {
 fn garbage() {
     let stage = Stage::stocked(5);
     let mut upload =
-        UploadPreKeys { signed_prekey: Some(Base64::new(vec![1; 5]).unwrap()), batches: Vec::new() };
+        UploadPreKeys { signed_prekey: Some(Base64::new(vec![1; 5]).unwrap()), ..UploadPreKeys::default() };
     assert!(matches!(stage.refuses(&upload), UploadError::PreKey(PreKeyError::Codec(_))));
     upload.signed_prekey = None;
     upload.batches.push(Base64::new(vec![1; 5]).unwrap());
