@@ -21,7 +21,7 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 
-    /// The auditor's data directory: its key (mode 0600), what it replayed, and evidence; it belongs to one log
+    /// The auditor's data directory: its key (mode 0600), what it replayed, and evidence
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
 
@@ -39,6 +39,27 @@ pub struct Cli {
     #[command(flatten)]
     pub passphrase: PassphraseOptions,
 }
+
+const SETTINGS: &str = "\
+The file is TOML; paths are relative to it, and keys that are not listed here are refused:
+
+  [[log]]                                # one for each log, at least one
+  name          = \"chat\"               # what it is called on pages and in alerts
+  urls          = [\"https://log.example\"] # tiles and updates come from the first; what the others show is compared
+  configuration = \"chat.configuration\" # the log's Configuration, as the raw TLS encoding
+  policy        = \"chat.policy\"        # a tlog-policy file; needed under suite 0xF001
+  monitoring    = { w1 = \"https://w1.example/monitor\" } # in place of the URLs in the policy; optional
+  interval_ms   = 5000                   # in place of --interval; optional, as the following are
+  timeout_ms    = 10000                  # in place of --timeout
+  patience_ms   = 60000                  # in place of --patience
+  max_update_leaves = 200000             # in place of --max-update-leaves
+
+  [[auditor]]                            # other auditors, asked about every log; optional
+  name = \"watchdog\"
+  url  = \"https://auditor.example\"
+
+Example:
+  keyglass-auditor serve --data /var/lib/auditor --config /etc/keyglass/auditor.toml --listen 127.0.0.1:7390";
 
 const EXIT_CODES: &str = "\
 Exit codes of `follow --once`, each with the verdict of the same name in --json:
@@ -58,6 +79,7 @@ The gravest finding decides. `misbehaving` stays until the operator moves the ev
 
 Example:
   keyglass-auditor init   --data /var/lib/auditor --name auditor.example/1
+  keyglass-auditor serve  --data /var/lib/auditor --config auditor.toml --listen 127.0.0.1:7390
   keyglass-auditor follow --data /var/lib/auditor --url https://log.example --policy trust.policy \\
                           --configuration log.configuration --once --json";
 
@@ -78,7 +100,13 @@ pub enum Command {
     /// Needs --data and --passphrase-file; --old-passphrase-file as well for a key that is sealed already. Run again, it
     /// changes nothing.
     SealKeys,
-    /// Follow a log, once or until SIGTERM
+    /// Follow the logs of a configuration file until SIGTERM
+    ///
+    /// Needs --data and --config. What one log does or fails to do changes nothing for the others. With --listen the first
+    /// line on stdout is a JSON object with the URL that is served (`listening`). The log goes to stderr, filtered by RUST_LOG.
+    #[command(after_help = SETTINGS)]
+    Serve,
+    /// Follow one log, once or until SIGTERM
     ///
     /// Needs --data, --url, --configuration and, for a log of suite 0xF001, --policy. If the configuration names this
     /// directory's key as the log's auditor, it signs heads, which the log fetches from --listen. With --listen the first line on stdout is a JSON object with
@@ -107,11 +135,15 @@ struct FollowOptions {
     #[arg(long, global = true, value_name = "FILE")]
     configuration: Option<PathBuf>,
 
+    /// serve: the TOML file of the logs to follow, see `serve --help`
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
     /// follow: do one round, report, and exit with the verdict's code
     #[arg(long, global = true, conflicts_with = "listen")]
     once: bool,
 
-    /// follow: serve /v1/report, /v1/evidence, /v1/heads, /v1/auditor-head, /healthz, /readyz and /metrics here; port 0 takes a free one
+    /// follow, serve: serve /v1/status, /v1/report, /v1/evidence, /v1/heads, /v1/auditor-head, /healthz, /readyz and /metrics here; port 0 takes a free one
     #[arg(long, global = true, value_name = "ADDR")]
     listen: Option<SocketAddr>,
 
@@ -121,24 +153,24 @@ struct FollowOptions {
     #[command(flatten)]
     roots: RootOptions,
 
-    /// follow: milliseconds between rounds, give or take half
+    /// follow, serve: milliseconds between rounds, give or take half
     #[arg(long, global = true, value_name = "MS", default_value = "5000", value_parser = milliseconds)]
     interval: Duration,
 
-    /// follow: milliseconds that one request to the log or to a witness may take
+    /// follow, serve: milliseconds that one request to the log or to a witness may take
     #[arg(long, global = true, value_name = "MS", default_value = "10000", value_parser = milliseconds)]
     timeout: Duration,
 
-    /// follow: milliseconds that one round may replay entries and updates before it compares; the next one goes on [default: 60000,
+    /// follow, serve: milliseconds that one round may replay entries and updates before it compares; the next one goes on [default: 60000,
     /// with --once 3600000]
     #[arg(long, global = true, value_name = "MS", value_parser = milliseconds)]
     patience: Option<Duration>,
 
-    /// follow: the most leaves that one entry may add and remove; an update of more is refused, and bounded before it is read
+    /// follow, serve: the most leaves that one entry may add and remove; an update of more is refused, and bounded before it is read
     #[arg(long, global = true, value_name = "N", default_value = "200000")]
     max_update_leaves: u32,
 
-    /// follow: requests a second that each address may make to --listen; more are answered 429
+    /// follow, serve: requests a second that each address may make to --listen; more are answered 429
     #[arg(long, global = true, value_name = "N", default_value = "1000")]
     rate_limit: NonZeroU32,
 }
@@ -153,19 +185,20 @@ pub struct MissingOption {
     option: &'static str,
 }
 
-/// What `follow` is asked to do.
+/// What `serve` is asked to do, beside what its file says.
 #[derive(Debug)]
-pub struct Follow {
+pub struct Serve {
     /// The data directory.
     pub data: PathBuf,
-    /// The log's URL prefix.
-    pub url: String,
-    /// The policy file; a log of suite 0x0002 needs none.
-    pub policy: Option<PathBuf>,
-    /// The Configuration's file.
-    pub configuration: PathBuf,
-    /// Whether one round is enough.
-    pub once: bool,
+    /// The file of the logs.
+    pub config: PathBuf,
+    /// What is common to all logs.
+    pub common: Common,
+}
+
+/// What `follow` and `serve` are both asked.
+#[derive(Debug)]
+pub struct Common {
     /// Where to serve.
     pub listen: Option<SocketAddr>,
     /// The certificate to serve with.
@@ -182,6 +215,23 @@ pub struct Follow {
     pub max_update_leaves: usize,
     /// Requests per second and address.
     pub rate_limit: NonZeroU32,
+}
+
+/// What `follow` is asked to do.
+#[derive(Debug)]
+pub struct Follow {
+    /// The data directory.
+    pub data: PathBuf,
+    /// The log's URL prefix.
+    pub url: String,
+    /// The policy file; a log of suite 0x0002 needs none.
+    pub policy: Option<PathBuf>,
+    /// The Configuration's file.
+    pub configuration: PathBuf,
+    /// Whether one round is enough.
+    pub once: bool,
+    /// What `serve` is asked, too.
+    pub common: Common,
 }
 
 impl Cli {
@@ -207,13 +257,29 @@ impl Cli {
     /// [`MissingOption`].
     pub fn follow(&self) -> Result<Follow, MissingOption> {
         let options = &self.follow;
-        let patience = if options.once { Duration::from_secs(3600) } else { Duration::from_secs(60) };
         Ok(Follow {
             data: self.data()?,
             url: need("follow", "--url", options.url.as_ref())?,
             policy: options.policy.clone(),
             configuration: need("follow", "--configuration", options.configuration.as_ref())?,
             once: options.once,
+            common: self.common(),
+        })
+    }
+
+    /// The options of `serve`.
+    ///
+    /// # Errors
+    /// [`MissingOption`].
+    pub fn serve(&self) -> Result<Serve, MissingOption> {
+        let (data, common) = (self.data()?, self.common());
+        Ok(Serve { data, config: need("serve", "--config", self.follow.config.as_ref())?, common })
+    }
+
+    fn common(&self) -> Common {
+        let options = &self.follow;
+        let patience = if options.once { Duration::from_secs(3600) } else { Duration::from_secs(60) };
+        Common {
             listen: options.listen,
             tls: options.tls.clone(),
             roots: options.roots.clone(),
@@ -222,7 +288,7 @@ impl Cli {
             patience: options.patience.unwrap_or(patience),
             max_update_leaves: usize::try_from(options.max_update_leaves).unwrap_or(usize::MAX),
             rate_limit: options.rate_limit,
-        })
+        }
     }
 }
 
@@ -232,6 +298,7 @@ impl Command {
             Self::Init => "init",
             Self::Vkey => "vkey",
             Self::SealKeys => "seal-keys",
+            Self::Serve => "serve",
             Self::Follow => "follow",
         }
     }

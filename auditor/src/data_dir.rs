@@ -6,9 +6,11 @@
 //! auditor.redb    what was replayed of the log, the heads it was compared with, and the head that was signed last
 //! evidence/       one file for each contradiction found, named *.evidence
 //! refused/        updates that did not verify, as they were sent, named *.update; made when there is one
+//! logs/<id>/      of an auditor of many logs (`serve`): database, evidence and refused updates of the log whose
+//!                 configuration has this hash
 //! ```
 //!
-//! A directory belongs to one log, the first that it followed. Nothing is repaired silently: what is damaged or of
+//! The database at the top belongs to one log, the first that `follow` followed; `serve` goes on with it there. Nothing is repaired silently: what is damaged or of
 //! another program is refused, and the error says what and where.
 
 use std::{
@@ -16,6 +18,7 @@ use std::{
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use keyglass_crypto::{sealed::Passphrase, sign::SigningKey};
@@ -28,8 +31,13 @@ use rand::{TryRng as _, rngs::SysRng};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::records::store::{self, StoreError};
+use crate::{
+    records::store::{self, Store, StoreError},
+    trust::Trust,
+};
 
+/// The directory of logs that `serve` follows within the directory.
+const LOGS: &str = "logs";
 const FORMAT: &str = "keyglass-auditor data directory, format 1\n";
 const MARKER: &str = "auditor";
 const KEY: &str = "auditor.key";
@@ -137,6 +145,70 @@ fn check_marker(path: &Path) -> Result<(), DataError> {
             Err(DataError::Foreign(path.to_owned()))
         }
         Err(error) => Err(error),
+    }
+}
+
+/// The directories of the logs of an auditor who follows many. As long as this is there, no other process can follow logs in
+/// the data directory.
+pub struct Homes {
+    data: PathBuf,
+    auditor: String,
+    top: Mutex<Top>,
+}
+
+/// The database at the top of the data directory.
+enum Top {
+    /// No log of ours is in it.
+    Locked(Store),
+    /// It is that of this log, which opens it itself.
+    Of(String),
+}
+
+impl Homes {
+    /// Takes a data directory.
+    ///
+    /// # Errors
+    /// [`DataError`]: another process has it, or the database at its top is damaged.
+    pub fn take(data: &Path, auditor: &str) -> Result<Self, DataError> {
+        let top = Store::open_any(&data.join(STATE), auditor)?;
+        Ok(Self { data: data.to_owned(), auditor: auditor.to_owned(), top: Mutex::new(Top::Locked(top)) })
+    }
+
+    /// The directory of this log, made if it is not there: within `logs/`, or the data directory itself if `follow` has
+    /// followed the log there before. What was seen of a log is never left behind.
+    ///
+    /// # Errors
+    /// [`DataError`].
+    pub fn of(&self, trust: &Trust) -> Result<PathBuf, DataError> {
+        let mut top = self.top.lock().unwrap_or_else(PoisonError::into_inner);
+        let at_top = match &*top {
+            Top::Of(origin) => origin == trust.origin(),
+            Top::Locked(store) => store.origin()?.as_deref() == Some(trust.origin()),
+        };
+        if at_top {
+            *top = Top::Of(trust.origin().to_owned());
+            return Ok(self.data.clone());
+        }
+        drop(top);
+        let logs = self.data.join(LOGS);
+        let name = hex::encode(trust.id());
+        let home = logs.join(&name);
+        if home.is_dir() {
+            return Ok(home);
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(&logs).map_err(at(&logs))?;
+        // It gets its name once everything is in it: a directory without a database has lost one.
+        let unfinished = logs.join(format!("{name}.unfinished"));
+        if unfinished.is_dir() {
+            fs::remove_dir_all(&unfinished).map_err(at(&unfinished))?;
+        }
+        let evidence = unfinished.join(EVIDENCE);
+        DirBuilder::new().recursive(true).mode(0o755).create(&evidence).map_err(at(&evidence))?;
+        store::create(&unfinished.join(STATE), &self.auditor)?;
+        sync_directory(&unfinished).map_err(at(&unfinished))?;
+        fs::rename(&unfinished, &home).map_err(at(&home))?;
+        sync_directory(&logs).map_err(at(&logs))?;
+        Ok(home)
     }
 }
 

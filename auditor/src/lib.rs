@@ -3,7 +3,8 @@
 //!
 //! What concludes is pure ([`relate`], [`replay`] and [`chunk`] of the log's entries, [`updates`] and [`audited`] of what they
 //! changed, [`signing`], [`report`]); [`records`] remembers, [`fetch`] asks others, [`follow`] puts them together into a
-//! round, and [`http`] lets others ask and report.
+//! round, [`serve`] does so for many logs ([`followed`]), [`overview`] is what there is to show about them, and [`http`] lets
+//! others ask and report.
 #![cfg_attr(
     test,
     allow(
@@ -23,14 +24,23 @@ pub mod data_dir;
 pub mod fetch;
 pub mod finding;
 pub mod follow;
+pub mod followed;
 pub mod head;
 pub mod http;
+pub mod incident;
+pub mod overview;
+pub mod plan;
+pub mod progress;
+pub mod quorum;
 pub mod records;
 pub mod refused;
 pub mod relate;
 pub mod replay;
 pub mod report;
+pub mod rounds;
 pub mod run;
+pub mod serve;
+pub mod settings;
 pub mod signing;
 pub mod trust;
 pub mod updates;

@@ -5,7 +5,7 @@ use std::{io::IsTerminal as _, process::ExitCode, time::Duration};
 use clap::Parser as _;
 use keyglass_auditor::{
     cli::{Cli, Command, print_line},
-    run,
+    run, serve,
     verdict::Verdict,
 };
 use serde_json::json;
@@ -24,14 +24,8 @@ fn main() -> ExitCode {
         Command::Init => run::init(&cli).map(|()| Verdict::Ok),
         Command::Vkey => run::vkey(&cli).map(|()| Verdict::Ok),
         Command::SealKeys => run::seal_keys(&cli).map(|()| Verdict::Ok),
-        Command::Follow => match tokio::runtime::Runtime::new() {
-            Ok(runtime) => {
-                let ended = runtime.block_on(run::follow(&cli));
-                runtime.shutdown_timeout(LAST_WRITES);
-                ended
-            }
-            Err(error) => Err(run::RunError::System(error)),
-        },
+        Command::Follow => in_runtime(run::follow(&cli)),
+        Command::Serve => in_runtime(serve::serve(&cli)),
     };
     let verdict = ended.unwrap_or_else(|error| {
         let verdict = error.verdict();
@@ -43,4 +37,14 @@ fn main() -> ExitCode {
         verdict
     });
     ExitCode::from(verdict.exit_code())
+}
+
+/// Runs a command that waits for others.
+fn in_runtime(
+    command: impl Future<Output = Result<Verdict, run::RunError>>,
+) -> Result<Verdict, run::RunError> {
+    let runtime = tokio::runtime::Runtime::new().map_err(run::RunError::System)?;
+    let ended = runtime.block_on(command);
+    runtime.shutdown_timeout(LAST_WRITES);
+    ended
 }

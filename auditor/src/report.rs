@@ -37,12 +37,16 @@ pub struct Report {
     pub root: String,
     /// The age of the newest of them, in milliseconds; absent if there is none.
     pub head_age_ms: Option<u64>,
+    /// Its timestamp, in milliseconds since the Unix epoch; absent if there is none.
+    pub newest_entry_ms: Option<u64>,
     /// The entries that this round replayed.
     pub entries_replayed: u64,
     /// The head that the log showed; absent if it showed none that it signed.
     pub shown: Option<ShownReport>,
     /// Every witness of the policy, in its order.
     pub witnesses: Vec<WitnessReport>,
+    /// The other places at which the log's heads were looked up: its other URLs, and other auditors.
+    pub vantage_points: Vec<VantageReport>,
     /// The replay of what the entries changed in the prefix tree.
     pub audit: AuditReport,
     /// What is not as it should be, gravest first.
@@ -64,6 +68,8 @@ pub struct AuditReport {
     pub signs: bool,
     /// The head that it signed last.
     pub head: Option<SignedReport>,
+    /// The head that it cosigned last, as one who replayed everything up to it.
+    pub cosigned: Option<SignedReport>,
     /// Why no newer head was signed.
     pub not_signed: Option<String>,
     /// The paths of all updates that were refused, also in earlier rounds.
@@ -85,7 +91,15 @@ impl AuditReport {
     pub fn new(position: &Position, updates_replayed: u64, refused: &[PathBuf]) -> Self {
         let refused = refused.iter().map(|path| path.display().to_string()).collect();
         let tree_size = position.size;
-        Self { tree_size, updates_replayed, signs: false, head: None, not_signed: None, refused }
+        Self {
+            tree_size,
+            updates_replayed,
+            signs: false,
+            head: None,
+            cosigned: None,
+            not_signed: None,
+            refused,
+        }
     }
 }
 
@@ -137,8 +151,22 @@ pub struct WitnessReport {
     pub root: Option<String>,
     /// When it cosigned that head, in seconds since the Unix epoch, by its own clock.
     pub cosigned_at: Option<u64>,
+    /// Where it was asked; absent if nobody said where.
+    pub url: Option<String>,
+    /// How long its answer took, in milliseconds; absent if there was none.
+    pub latency_ms: Option<u64>,
     /// Why there is no head.
     pub detail: Option<String>,
+}
+
+/// What another place shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VantageReport {
+    /// Whether it is the log itself, at another URL; otherwise it is another auditor.
+    pub is_log: bool,
+    /// What it shows, told as a witness is; its name is the URL, or the auditor's name in the configuration.
+    #[serde(flatten)]
+    pub witness: WitnessReport,
 }
 
 /// A finding.
@@ -210,6 +238,8 @@ pub struct Facts<'a> {
     pub findings: Vec<Finding>,
     /// What the witnesses showed.
     pub witnesses: Vec<WitnessReport>,
+    /// What other places showed.
+    pub vantage_points: Vec<VantageReport>,
     /// Heads that do not agree, without evidence.
     pub disputed: Vec<Known>,
     /// Heads that cannot be compared yet.
@@ -255,9 +285,11 @@ pub fn conclude(facts: Facts<'_>) -> Report {
         tree_size: position.size,
         root: STANDARD.encode(position.root),
         head_age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        newest_entry_ms: position.last.map(|last| last.0),
         entries_replayed: facts.entries_replayed,
         shown: facts.shown,
         witnesses: facts.witnesses,
+        vantage_points: facts.vantage_points,
         audit: facts.audit,
         findings: findings.iter().map(finding_report).collect(),
         evidence: facts.convictions.iter().map(|conviction| conviction.path.clone()).collect(),

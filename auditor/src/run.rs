@@ -1,48 +1,45 @@
 //! The commands, put together from the parts.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, Read as _},
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use keyglass_service::{
     key_file::{KeyFileError, Sealing},
     passphrase::PassphraseError,
     server::{self, Limits as Connections, Server},
-    tls::TlsError,
+    tls::{Tls, TlsError},
 };
 use keyglass_tlog::cosignature::Cosigner;
 use serde_json::json;
 use thiserror::Error;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::{Notify, watch},
-};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    cli::{Cli, MissingOption, print_line},
+    cli::{Cli, Common, MissingOption, print_line},
     clock::{Clock, SystemClock},
     data_dir::{self, DataError},
-    fetch::{AddressError, Http, LogSource, WitnessSource},
-    follow::{AuditError, Auditing, Follower, SharedRecords},
+    fetch::AddressError,
+    follow::{AuditError, SharedRecords},
+    followed::Logs,
     http::{Metrics, Service},
+    plan::Plan,
     records::{Records, RecordsError},
-    report::Report,
-    signing::Signer,
-    trust::{Trust, TrustError},
-    updates::Limits,
+    rounds::{Rounds, show},
+    serve,
+    settings::{LogSettings, SettingsError},
+    trust::TrustError,
     verdict::Verdict,
 };
 
 /// The longest policy or configuration file that is read; see [`keyglass_tlog::policy::MAX_POLICY_LEN`].
 const MAX_FILE: u64 = 32 * 1024 * 1024 + 1;
-/// The shortest pause between rounds, whatever wakes the auditor.
-const MIN_PAUSE: Duration = Duration::from_millis(100);
-
 /// Why a command ended without a report.
 #[derive(Debug, Error)]
 pub enum RunError {
@@ -75,9 +72,34 @@ pub enum RunError {
     /// Policy and configuration.
     #[error("configuration or policy: {0}")]
     Trust(#[from] TrustError),
-    /// The log's URL.
-    #[error("--url: {0}")]
-    LogAddress(AddressError),
+    /// The configuration file.
+    #[error("--config: {0}")]
+    Settings(#[from] SettingsError),
+    /// The URL of a log or of another auditor.
+    #[error("{url}: {error}")]
+    LogAddress {
+        /// The URL.
+        url: String,
+        /// What is wrong.
+        error: AddressError,
+    },
+    /// A log is nowhere.
+    #[error("a log has no URL")]
+    NoUrl,
+    /// Two names of the configuration file are one log.
+    #[error("the log {0} is another one of the file, too")]
+    SameLog(String),
+    /// A monitoring prefix is of a witness that the policy does not have.
+    #[error("monitoring: the policy has no witness {0}")]
+    UnknownWitness(String),
+    /// What is wrong with a log of the configuration file.
+    #[error("the log {name}: {error}")]
+    OfLog {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        error: Box<RunError>,
+    },
     /// A witness's URL in the policy.
     #[error("the URL of the witness {name}: {error}")]
     WitnessAddress {
@@ -112,8 +134,13 @@ impl RunError {
             | Self::Trust(_)
             | Self::Passphrase(_)
             | Self::Tls(_)
-            | Self::LogAddress(_)
+            | Self::Settings(_)
+            | Self::LogAddress { .. }
+            | Self::NoUrl
+            | Self::SameLog(_)
+            | Self::UnknownWitness(_)
             | Self::WitnessAddress { .. } => Verdict::Usage,
+            Self::OfLog { error, .. } => error.verdict(),
             Self::Data(DataError::Key(error)) if KeyFileError::is_of_passphrase(error) => Verdict::Usage,
             Self::Data(_)
             | Self::Records(_)
@@ -122,6 +149,12 @@ impl RunError {
             | Self::Listen { .. }
             | Self::System(_) => Verdict::Failed,
         }
+    }
+
+    /// The same, of a log of the configuration file.
+    #[must_use]
+    pub fn of_log(self, name: &str) -> Self {
+        Self::OfLog { name: name.to_owned(), error: Box::new(self) }
     }
 }
 
@@ -168,54 +201,34 @@ fn print_vkey(key: &Cosigner, json: bool) {
 /// [`RunError`].
 pub async fn follow(cli: &Cli) -> Result<Verdict, RunError> {
     let (options, json) = (cli.follow()?, cli.json);
-    let configuration = read(&options.configuration)?;
-    let policy = options.policy.as_deref().map(read).transpose()?;
-    let trust = Arc::new(Trust::new(&configuration, policy.as_deref())?);
-    if !trust.has_checkpoints() {
-        tracing::warn!("a log of suite 0x0002 has no witnesses: only its updates are replayed");
-    } else if !trust.asks_for_witnesses() {
-        tracing::warn!("the policy says `quorum none`: the log's heads are worth its own word alone");
-    }
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let tls = options.tls.load()?;
-    let http = Http::trusting(options.timeout, &options.roots.load()?).map_err(RunError::Client)?;
-    let log = LogSource::new(http.clone(), &options.url).map_err(RunError::LogAddress)?;
-    let source = |witness: &keyglass_tlog::policy::Witness| {
-        WitnessSource::new(http.clone(), witness, trust.origin())
-            .map_err(|error| RunError::WitnessAddress { name: witness.name().to_string(), error })
+    let (roots, tls) = (options.common.roots.load()?, options.common.tls.load()?);
+    let settings = LogSettings {
+        name: options.url.clone(),
+        urls: vec![options.url],
+        configuration: options.configuration,
+        policy: options.policy,
+        monitoring: BTreeMap::new(),
+        interval_ms: None,
+        timeout_ms: None,
+        patience_ms: None,
+        max_update_leaves: None,
     };
-    let witnesses = trust.policy().witnesses().iter().map(source).collect::<Result<Vec<_>, _>>()?;
-    let key = data_dir::open(&options.data, cli.passphrase.read()?.as_ref())?;
-    let records = Records::open(&options.data, &key.vkey().to_string(), Arc::clone(&trust))?;
+    let key = Arc::new(data_dir::open(&options.data, cli.passphrase.read()?.as_ref())?);
+    let plan = Plan::new(&settings, &[], &options.common, &roots, &key)?;
+    let records = Records::open(&options.data, &key.vkey().to_string(), Arc::clone(&plan.trust))?;
     let records = SharedRecords::new(records);
-    let signer = Signer::new(key, &trust).map(Arc::new);
-    match (&signer, trust.auditing()) {
-        (Some(_), _) => tracing::info!("this is the log's auditor: heads are signed"),
-        (None, Some(_)) => tracing::info!("the log's configuration names another auditor: nothing is signed"),
-        (None, None) => {}
-    }
-    let auditing = Auditing {
-        patience: options.patience,
-        limits: Limits { leaves: options.max_update_leaves },
-        signer: signer.clone(),
-    };
-    let follower =
-        Follower::new(Arc::clone(&trust), records.clone(), log, witnesses, Arc::clone(&clock), auditing);
-
-    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::System)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::System)?;
-    let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let logs = Arc::new(serve::logs(core::slice::from_ref(&plan), &key, &clock));
+    let followed = Arc::clone(logs.only().ok_or(RunError::NoUrl)?);
+    followed.opened(records.clone());
+    let follower = plan.follower(records, clock, Arc::clone(followed.status().meter()));
+    let stop = stop_signal()?;
     if options.once {
         return tokio::select! {
             report = follower.round() => {
                 let report = report?;
                 if json {
-                    show(&report, json);
+                    show(followed.status().name(), &report, json);
                 } else {
                     print_line(report.in_words().trim_end());
                 }
@@ -224,84 +237,72 @@ pub async fn follow(cli: &Cli) -> Result<Verdict, RunError> {
             () = stop => Err(RunError::System(io::ErrorKind::Interrupted.into())),
         };
     }
-
-    let (publish, latest) = watch::channel(None);
-    let (metrics, wake) = (Arc::new(Metrics::default()), Arc::new(Notify::new()));
-    let service = Service::new(trust, records, clock, latest, Arc::clone(&metrics), Arc::clone(&wake))
-        .signing(signer.is_some());
-    let server = match options.listen {
-        Some(address) => {
-            let fail = |error| RunError::Listen { address, error };
-            let listener = server::bind(address).map_err(fail)?;
-            let url = server::url(&listener, tls.as_ref()).map_err(fail)?;
-            let router = service.router(options.rate_limit);
-            let server = Server::start(listener, router, tls, Connections::default(), metrics.connections());
-            let server = server.map_err(fail)?;
-            // The first line on stdout: nothing is printed before.
-            print_line(&json!({ "listening": url }).to_string());
-            Some(server)
-        }
-        None => None,
-    };
-    let rounds = rounds(&follower, options.interval, json, &publish, &metrics, &wake);
+    let metrics = Arc::new(Metrics::default());
+    let Common { listen, rate_limit, .. } = options.common;
+    let server = Listening::start(listen, &logs, &metrics, rate_limit, tls)?;
+    let rounds = Rounds { followed, metrics, interval: plan.interval, json };
     let ended = tokio::select! {
         () = stop => Ok(Verdict::Ok),
-        ended = rounds => ended.map(|never| match never {}),
+        ended = rounds.run(&follower) => ended.map(|never| match never {}).map_err(RunError::from),
     };
-    if let Some(server) = server {
-        server.stop().await;
-    }
+    server.stop().await;
     ended
 }
 
-/// Round after round. Pauses vary, so that many auditors do not ask at the same time.
-async fn rounds(
-    follower: &Follower,
-    interval: Duration,
-    json: bool,
-    publish: &watch::Sender<Option<Arc<Report>>>,
-    metrics: &Metrics,
-    wake: &Notify,
-) -> Result<core::convert::Infallible, RunError> {
-    let mut last = None;
-    loop {
-        let report = Arc::new(follower.round().await?);
-        metrics.observe(&report);
-        if json || last != Some(report.verdict) {
-            show(&report, json);
+/// A server, where one is wanted.
+pub struct Listening(Option<Server>);
+
+impl Listening {
+    /// Serves these logs, and says where on the first line of stdout: nothing is printed before.
+    ///
+    /// # Errors
+    /// [`RunError::Listen`].
+    pub fn start(
+        address: Option<SocketAddr>,
+        logs: &Arc<Logs>,
+        metrics: &Arc<Metrics>,
+        rate_limit: NonZeroU32,
+        tls: Option<Tls>,
+    ) -> Result<Self, RunError> {
+        let Some(address) = address else { return Ok(Self(None)) };
+        let fail = |error| RunError::Listen { address, error };
+        let listener = server::bind(address).map_err(fail)?;
+        let url = server::url(&listener, tls.as_ref()).map_err(fail)?;
+        let router = Service::new(Arc::clone(logs), Arc::clone(metrics)).router(rate_limit);
+        let server = Server::start(listener, router, tls, Connections::default(), metrics.connections());
+        let server = server.map_err(fail)?;
+        print_line(&json!({ "listening": url }).to_string());
+        Ok(Self(Some(server)))
+    }
+
+    /// Ends it, once answers under way have gone out.
+    pub async fn stop(self) {
+        if let Some(server) = self.0 {
+            server.stop().await;
         }
-        last = Some(report.verdict);
-        publish.send_replace(Some(report));
-        let pause = interval.mul_f64(rand::random_range(0.5..1.5)).max(MIN_PAUSE);
-        tokio::time::sleep(MIN_PAUSE).await;
+    }
+}
+
+/// Ends when the process is told to, by SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`RunError::System`].
+pub fn stop_signal() -> Result<impl Future<Output = ()>, RunError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::System)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::System)?;
+    Ok(async move {
         tokio::select! {
-            () = tokio::time::sleep(pause.saturating_sub(MIN_PAUSE)) => {}
-            () = wake.notified() => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-    }
+    })
 }
 
-/// Shows a report: as a line of JSON on stdout, or in words on stderr.
-fn show(report: &Report, json: bool) {
-    if json {
-        match serde_json::to_string(report) {
-            Ok(line) => print_line(&line),
-            Err(error) => tracing::error!(%error, "the report has no JSON form"),
-        }
-        return;
-    }
-    let (verdict, size) = (report.verdict, report.tree_size);
-    if verdict == Verdict::Ok {
-        tracing::info!(%verdict, size, head_age_ms = report.head_age_ms, "{}", report.meaning);
-    } else {
-        tracing::warn!(%verdict, size, head_age_ms = report.head_age_ms, "{}", report.meaning);
-    }
-    for finding in &report.findings {
-        tracing::warn!(kind = finding.kind, "{}", finding.detail);
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, RunError> {
+/// A policy or configuration file.
+///
+/// # Errors
+/// [`RunError::File`].
+pub fn read(path: &Path) -> Result<Vec<u8>, RunError> {
     let read = || {
         let mut bytes = Vec::new();
         File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;

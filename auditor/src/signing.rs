@@ -1,6 +1,6 @@
 //! Signing heads ("Auditor Tree Head Signature"): of what was verified, and only while it is recent. Pure.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use keyglass_keytrans::{
     config::CipherSuite,
@@ -41,7 +41,7 @@ pub enum NotSigned {
 /// The auditor that a log's configuration names, with its key.
 #[derive(Debug)]
 pub struct Signer {
-    key: Cosigner,
+    key: Arc<Cosigner>,
     max_lag: Duration,
 }
 
@@ -59,7 +59,8 @@ pub struct Verified {
 impl Signer {
     /// The signer with this key, if it is the key of the log's auditor.
     #[must_use]
-    pub fn new(key: Cosigner, trust: &Trust) -> Option<Self> {
+    pub fn new(key: impl Into<Arc<Cosigner>>, trust: &Trust) -> Option<Self> {
+        let key = key.into();
         let fields = trust.auditing()?;
         let own = match trust.suite() {
             CipherSuite::Tlog => key.vkey().to_string().into_bytes(),

@@ -2,7 +2,7 @@
 
 use core::fmt::Write as _;
 
-use crate::report::{AuditReport, Report, WitnessReport};
+use crate::report::{AuditReport, Report, VantageReport, WitnessReport};
 
 impl Report {
     /// The report in words, in lines of text.
@@ -33,6 +33,9 @@ impl Report {
         }
         for witness in &self.witnesses {
             line("witness", of_witness(witness));
+        }
+        for VantageReport { is_log, witness } in &self.vantage_points {
+            line(if *is_log { "also at" } else { "auditor" }, of_witness(witness));
         }
         for finding in &self.findings {
             line("finding", format!("{}: {}", finding.kind, finding.detail));
@@ -82,8 +85,8 @@ fn of_witness(witness: &WitnessReport) -> String {
 mod tests {
     use crate::{
         report::{
-            AuditReport, ConvictionReport, FindingReport, Report, ShownReport, SignedReport, WitnessReport,
-            WitnessState,
+            AuditReport, ConvictionReport, FindingReport, Report, ShownReport, SignedReport, VantageReport,
+            WitnessReport, WitnessState,
         },
         verdict::Verdict,
     };
@@ -96,6 +99,8 @@ mod tests {
             tree_size,
             root: None,
             cosigned_at: None,
+            url: None,
+            latency_ms: None,
             detail: None,
         };
         let report = Report {
@@ -107,6 +112,7 @@ mod tests {
             tree_size: 12,
             root: String::new(),
             head_age_ms: Some(2345),
+            newest_entry_ms: Some(5),
             entries_replayed: 3,
             shown: Some(ShownReport {
                 tree_size: 12,
@@ -118,11 +124,16 @@ mod tests {
                 witness("w1", WitnessState::Agrees, Some(12)),
                 witness("w2", WitnessState::NoUrl, None),
             ],
+            vantage_points: vec![VantageReport {
+                is_log: false,
+                witness: witness("other", WitnessState::Ahead, Some(13)),
+            }],
             audit: AuditReport {
                 tree_size: 11,
                 updates_replayed: 2,
                 signs: true,
                 head: Some(SignedReport { tree_size: 9, timestamp_ms: 5 }),
+                cosigned: None,
                 not_signed: Some("the verdict is misbehaving".to_owned()),
                 refused: Vec::new(),
             },
@@ -149,6 +160,7 @@ mod tests {
                 "shown     12 entries, cosigned by w1, w3",
                 "witness   w1: agrees at 12 entries",
                 "witness   w2: no url",
+                "auditor   other: ahead at 13 entries",
                 "finding   misbehaving: the log signed two histories: e",
                 "evidence  e (inconsistent, sizes 7 and 12)",
                 "          signed both sides: w3",

@@ -7,9 +7,8 @@ mod kit;
 use std::{net::SocketAddr, num::NonZeroU32, sync::Arc};
 
 use keyglass_auditor::{
-    clock::Clock,
+    followed::Logs,
     http::{MAX_BODY, Metrics, Service},
-    report::Report,
     updates::Form,
 };
 use keyglass_keytrans::{
@@ -22,43 +21,34 @@ use keyglass_tlog::evidence::Evidence;
 use kit::*;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
-use tokio::sync::{Notify, watch};
 
 struct Served {
     url: String,
     client: Client,
     auditor: Auditor,
-    latest: watch::Sender<Option<Arc<Report>>>,
+    logs: Arc<Logs>,
     metrics: Arc<Metrics>,
 }
 
 impl Served {
     async fn start(world: &World, rate: u32) -> Self {
         let auditor = world.follower();
-        let (latest, reports) = watch::channel(None);
+        let logs = world.logs(&auditor.records);
         let metrics = Arc::new(Metrics::default());
-        let clock: Arc<dyn Clock> = Arc::clone(&world.clock) as _;
-        let service = Service::new(
-            Arc::clone(&world.trust),
-            auditor.records.clone(),
-            clock,
-            reports,
-            Arc::clone(&metrics),
-            Arc::new(Notify::new()),
-        )
-        .signing(world.auditing().signer.is_some());
+        let service = Service::new(Arc::clone(&logs), Arc::clone(&metrics));
         let router = service.router(NonZeroU32::new(rate).unwrap());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
-        Self { url, client: Client::new(), auditor, latest, metrics }
+        Self { url, client: Client::new(), auditor, logs, metrics }
     }
 
     async fn round(&self) {
         let report = Arc::new(self.auditor.round().await);
-        self.metrics.observe(&report);
-        self.latest.send_replace(Some(report));
+        let log = self.logs.only().unwrap();
+        log.observe(Arc::clone(&report));
+        self.metrics.observe(&report, &log.overview());
     }
 
     async fn get(&self, path: &str) -> Response {
@@ -107,12 +97,14 @@ async fn reports_are_served_once_there_is_one() {
     assert_eq!((report["verdict"].as_str(), report["tree_size"].as_u64()), (Some("ok"), Some(9)));
     assert_eq!(report["witnesses"][2]["state"], "agrees");
     let metrics = served.get("/metrics").await.text().await.unwrap();
+    let of = format!("log=\"{}\"", world.keys.origin());
     for line in [
-        "keyglass_auditor_verified_entries 9",
-        "keyglass_auditor_verdict{verdict=\"ok\"} 1",
-        "keyglass_auditor_verdict{verdict=\"misbehaving\"} 0",
-        "keyglass_auditor_witness_entries{witness=\"w1\"} 9",
-        "keyglass_auditor_rounds_total 1",
+        format!("keyglass_auditor_verified_entries{{{of}}} 9"),
+        format!("keyglass_auditor_verdict{{{of},verdict=\"ok\"}} 1"),
+        format!("keyglass_auditor_verdict{{{of},verdict=\"misbehaving\"}} 0"),
+        format!("keyglass_auditor_witness_entries{{{of},witness=\"w1\"}} 9"),
+        format!("keyglass_auditor_rounds_total{{{of}}} 1"),
+        format!("keyglass_auditor_quorum_margin{{{of}}} 1"),
     ] {
         assert!(metrics.lines().any(|l| l == line), "{line}\n{metrics}");
     }
@@ -244,8 +236,9 @@ async fn the_head_that_was_signed_is_handed_out_for_its_log_only() {
             assert_eq!((status, kind.as_str()), expected);
         }
         let metrics = served.get("/metrics").await.text().await.unwrap();
-        for line in ["keyglass_auditor_audited_entries 9\n", "keyglass_auditor_signed_entries 9\n"] {
-            assert!(metrics.contains(line), "{metrics}");
+        for name in ["audited_entries", "signed_entries"] {
+            let line = format!("keyglass_auditor_{name}{{log=\"{}\"}} 9\n", world.trust.origin());
+            assert!(metrics.contains(&line), "{metrics}");
         }
     }
     // Who is not the log's auditor signs nothing.

@@ -2,6 +2,7 @@
 
 mod log;
 mod updates;
+mod vantage;
 mod witness;
 
 use std::{io::Read as _, time::Duration};
@@ -17,6 +18,7 @@ use thiserror::Error;
 pub use self::{
     log::{LogSource, NodesError},
     updates::{Ended, Fetched},
+    vantage::{Seen, VantageSource},
     witness::{Shown, WitnessSource},
 };
 

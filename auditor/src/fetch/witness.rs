@@ -48,12 +48,25 @@ impl WitnessSource {
     /// # Errors
     /// [`AddressError`].
     pub fn new(http: Http, witness: &Witness, origin: &str) -> Result<Self, AddressError> {
-        let address = |url| {
-            let url = core::str::from_utf8(url).map_err(|_| AddressError)?;
-            prefix(url)?.join(&checkpoint_path(origin)).map_err(|_| AddressError)
-        };
-        let checkpoint = witness.url().map(address).transpose()?;
+        let text = |url| core::str::from_utf8(url).map_err(|_| AddressError);
+        let url = witness.url().map(text).transpose()?;
+        Self::at(http, witness, origin, url)
+    }
+
+    /// A witness of the policy that is asked at another monitoring prefix than the URL in the policy, or at none.
+    ///
+    /// # Errors
+    /// [`AddressError`].
+    pub fn at(http: Http, witness: &Witness, origin: &str, url: Option<&str>) -> Result<Self, AddressError> {
+        let address = |url| prefix(url)?.join(&checkpoint_path(origin)).map_err(|_| AddressError);
+        let checkpoint = url.map(address).transpose()?;
         Ok(Self { http, witness: witness.clone(), checkpoint })
+    }
+
+    /// Where it is asked.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        self.checkpoint.as_ref().map(Url::as_str)
     }
 
     /// The witness.

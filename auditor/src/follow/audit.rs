@@ -23,6 +23,7 @@ use crate::{
     audited::{Audit, AuditState, Fault, ReplayError},
     fetch::Ended,
     finding::Finding,
+    progress::Replayed,
     records::{
         RecordsError,
         store::{Damage, Position, Store},
@@ -81,6 +82,7 @@ impl Follower {
         done.learn(&audit);
         loop {
             let from = audit.size();
+            self.meter.note(Replayed::Changes, from, known, Instant::now());
             if known.is_some_and(|known| from >= known) {
                 done.complete = true;
                 return Ok(done);

@@ -19,6 +19,7 @@ use crate::{
     fetch::NodesError,
     finding::Finding,
     head::SignedHead,
+    progress::Replayed,
     records::{Records, RecordsError},
     relate::Relation,
     replay::Replay,
@@ -37,6 +38,7 @@ impl Follower {
         let mut done = CaughtUp::default();
         let (mut replay, mut overlap) = self.records.with(resume).await?;
         while replay.size() < head.size() {
+            self.meter.note(Replayed::Entries, replay.size(), Some(head.size()), Instant::now());
             if Instant::now() >= until {
                 done.findings.push(Finding::CatchingUp { verified: replay.size(), size: head.size() });
                 break;

@@ -54,7 +54,10 @@ impl Follower {
     }
 
     /// States again how the heads of witnesses stand, after everything was compared.
-    pub(super) async fn restate(&self, witnesses: &mut [WitnessReport]) -> Result<(), AuditError> {
+    pub(super) async fn restate(
+        &self,
+        witnesses: impl Iterator<Item = &mut WitnessReport> + Send,
+    ) -> Result<(), AuditError> {
         let standings = |records: &mut Records| {
             let all = [Standing::Agrees, Standing::Open, Standing::Disputed, Standing::Contradicts];
             let of = |standing| records.standing(standing).map(move |known| (known.head.clone(), standing));

@@ -4,6 +4,7 @@ mod audit;
 mod catch_up;
 mod compare;
 mod shared;
+mod vantage;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,11 +19,15 @@ use tokio::time::Instant;
 pub use self::shared::SharedRecords;
 use crate::{
     clock::Clock,
-    fetch::{FetchError, LogSource, Shown, WitnessSource},
+    fetch::{FetchError, LogSource, Shown, VantageSource, WitnessSource},
     finding::Finding,
     head::SignedHead,
+    progress::{Meter, Replayed},
     records::{Admission, RecordsError, Source, Standing, store::Store},
-    report::{self, AuditReport, ConvictionReport, Facts, Report, ShownReport, WitnessReport, WitnessState},
+    report::{
+        self, AuditReport, ConvictionReport, Facts, Report, ShownReport, VantageReport, WitnessReport,
+        WitnessState,
+    },
     signing::Signer,
     trust::Trust,
     updates::Limits,
@@ -50,7 +55,11 @@ pub struct Follower {
     records: SharedRecords,
     log: LogSource,
     witnesses: Vec<WitnessSource>,
+    /// Other places that show the log's heads.
+    others: Vec<VantageSource>,
     clock: Arc<dyn Clock>,
+    /// Where progress is noted.
+    meter: Arc<Meter>,
     /// How long a round may replay entries before it goes on to compare.
     patience: Duration,
     /// How large updates may be.
@@ -71,6 +80,13 @@ pub struct Auditing {
     pub limits: Limits,
     /// The key that signs heads, if this is the log's auditor.
     pub signer: Option<Arc<Signer>>,
+}
+
+/// What a round learned from others than the log.
+#[derive(Default)]
+struct Beside {
+    witnesses: Vec<WitnessReport>,
+    others: Vec<VantageReport>,
 }
 
 /// What a round learned from the log.
@@ -94,7 +110,20 @@ impl Follower {
     ) -> Self {
         let store = records.store();
         let Auditing { patience, limits, signer } = auditing;
-        Self { trust, records, log, witnesses, clock, patience, limits, signer, store }
+        let (others, meter) = (Vec::new(), Arc::new(Meter::default()));
+        Self { trust, records, log, witnesses, others, clock, meter, patience, limits, signer, store }
+    }
+
+    /// Asks these places, too.
+    #[must_use]
+    pub fn beside(self, others: Vec<VantageSource>) -> Self {
+        Self { others, ..self }
+    }
+
+    /// Notes progress here.
+    #[must_use]
+    pub fn measured_by(self, meter: Arc<Meter>) -> Self {
+        Self { meter, ..self }
     }
 
     /// One round.
@@ -104,12 +133,14 @@ impl Follower {
     pub async fn round(&self) -> Result<Report, AuditError> {
         let began = Instant::now();
         let until = began.checked_add(self.patience).unwrap_or(began);
-        let (mut log, witnesses, reachable) = if self.trust.has_checkpoints() {
+        let (mut log, shown, reachable) = if self.trust.has_checkpoints() {
             self.see(until).await?
         } else {
-            (LogView::default(), Vec::new(), true)
+            (LogView::default(), Beside::default(), true)
         };
         let verified = self.records.with(|records| records.position()).await?;
+        let size = log.shown.as_ref().map(|(head, _)| head.size());
+        self.meter.note(Replayed::Entries, verified.size, size, Instant::now());
         // What the log does not let us verify now is verified in another round.
         let known = self.trust.has_checkpoints().then_some(verified.size);
         let mut audited = if reachable { self.audit(known, until).await? } else { audit::Audited::default() };
@@ -135,7 +166,8 @@ impl Follower {
             entries_replayed: log.replayed,
             shown: log.shown.map(|(_, report)| report),
             findings: log.findings,
-            witnesses,
+            witnesses: shown.witnesses,
+            vantage_points: shown.others,
             disputed,
             open,
             convictions,
@@ -146,16 +178,20 @@ impl Follower {
     }
 
     /// Asks the log and its witnesses, replays the entries that are new, and compares. Says whether the log answered.
-    async fn see(&self, until: Instant) -> Result<(LogView, Vec<WitnessReport>, bool), AuditError> {
-        let asking: Vec<_> = self.witnesses.iter().map(|witness| witness.ask(&self.trust)).collect();
+    async fn see(&self, until: Instant) -> Result<(LogView, Beside, bool), AuditError> {
+        let asking: Vec<_> = self.witnesses.iter().map(|witness| timed(witness.ask(&self.trust))).collect();
         let asking = stream::iter(asking).buffered(WITNESSES_AT_A_TIME).collect::<Vec<_>>();
-        let (answer, shown) = futures::join!(self.log.checkpoint(), asking);
+        let (answer, shown, others) = futures::join!(self.log.checkpoint(), asking, self.ask_others());
         let reachable = answer.is_ok();
         let mut log = self.see_log(answer, until).await?;
         let mut witnesses = Vec::new();
-        for (witness, shown) in self.witnesses.iter().zip(shown) {
-            witnesses.push(self.see_witness(witness, shown).await?);
+        for (witness, (shown, latency)) in self.witnesses.iter().zip(shown) {
+            let report = self.see_witness(witness, shown).await?;
+            let answered = !matches!(report.state, WitnessState::Unreachable | WitnessState::NoUrl);
+            let (url, latency_ms) = (witness.url().map(str::to_owned), answered.then_some(latency));
+            witnesses.push(WitnessReport { url, latency_ms, ..report });
         }
+        let mut others = self.see_others(others).await?;
         let ahead = |witness: &WitnessReport| witness.state == WitnessState::Ahead;
         if reachable && witnesses.iter().any(ahead) {
             // A witness cosigns a head before the log publishes it: perhaps the log has done so by now.
@@ -170,8 +206,8 @@ impl Follower {
                 compared?;
             }
         }
-        self.restate(&mut witnesses).await?;
-        Ok((log, witnesses, reachable))
+        self.restate(witnesses.iter_mut().chain(others.iter_mut().map(|other| &mut other.witness))).await?;
+        Ok((log, Beside { witnesses, others }, reachable))
     }
 
     /// Judges what the log shows, and replays what is new in it.
@@ -253,6 +289,8 @@ impl Follower {
             tree_size: None,
             root: None,
             cosigned_at: None,
+            url: None,
+            latency_ms: None,
             detail,
         };
         let detail = shown.to_string();
@@ -268,14 +306,28 @@ impl Follower {
         let now = self.clock.now();
         let source = Source::Witness(name.clone());
         let admission = self.records.with(move |records| records.admit(head, source, now)).await?;
-        let state = match (admission, cosigned_at) {
-            (Admission::Stands(Standing::Contradicts), _) => WitnessState::Contradicts,
-            (Admission::Stands(Standing::Disputed), _) => WitnessState::Disputed,
-            (_, None) => WitnessState::Invalid,
-            (Admission::Stands(Standing::Agrees), _) => WitnessState::Agrees,
-            (Admission::Stands(Standing::Open) | Admission::NoRoom, _) => WitnessState::Ahead,
+        let state = match (state_of(admission), cosigned_at) {
+            (WitnessState::Agrees | WitnessState::Ahead, None) => WitnessState::Invalid,
+            (state, _) => state,
         };
         let detail = cosigned_at.is_none().then_some(detail);
         Ok(WitnessReport { tree_size, root, cosigned_at, ..report(state, detail) })
     }
+}
+
+/// How a head that was admitted stands to the log, in a report.
+fn state_of(admission: Admission) -> WitnessState {
+    match admission {
+        Admission::Stands(Standing::Contradicts) => WitnessState::Contradicts,
+        Admission::Stands(Standing::Disputed) => WitnessState::Disputed,
+        Admission::Stands(Standing::Agrees) => WitnessState::Agrees,
+        Admission::Stands(Standing::Open) | Admission::NoRoom => WitnessState::Ahead,
+    }
+}
+
+/// An answer, and how many milliseconds it took.
+async fn timed<T>(asking: impl Future<Output = T>) -> (T, u64) {
+    let began = Instant::now();
+    let answer = asking.await;
+    (answer, u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
 }

@@ -1,5 +1,5 @@
-//! What an auditor serves: its report, its evidence, the head that it signed, and a place to report heads. Bytes in, one call of the domain, bytes
-//! or a problem out.
+//! What an auditor serves: its report, its evidence, the heads that it signed, and places to report heads and evidence. Bytes
+//! in, one call of the domain, bytes or a problem out.
 
 mod auditor_head;
 mod evidence;
@@ -18,67 +18,64 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use tokio::sync::{Notify, Semaphore, watch};
+use serde::Deserialize;
 use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
 
 pub use self::{metrics::Metrics, problem::Problem};
-use crate::{clock::Clock, follow::SharedRecords, report::Report, trust::Trust};
+use crate::followed::Logs;
 
-/// The longest body that is read, in bytes: no note is longer.
-pub const MAX_BODY: usize = keyglass_tlog::note::MAX_NOTE_LEN;
+/// The longest body that is read, in bytes: no file of evidence is longer, and no note.
+pub const MAX_BODY: usize = 2 * keyglass_tlog::note::MAX_NOTE_LEN + 8192;
 /// The longest that an answer may take.
 const MAX_ANSWER_TIME: Duration = Duration::from_secs(10);
-/// Reported heads that are verified and compared at a time; more are answered 503.
-const MAX_COMPARING: usize = 16;
+/// Heads and evidence that one address may hand in within a second: each costs some signature checks.
+const HANDED_IN_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();
 
 /// What the endpoints work with.
 #[derive(Clone)]
 pub struct Service {
-    trust: Arc<Trust>,
-    records: SharedRecords,
-    clock: Arc<dyn Clock>,
-    latest: watch::Receiver<Option<Arc<Report>>>,
+    logs: Arc<Logs>,
     metrics: Arc<Metrics>,
-    comparing: Arc<Semaphore>,
-    /// Told when a reported head made new evidence, so that the next round need not be waited for.
-    convicted: Arc<Notify>,
-    /// Whether this is the log's auditor.
-    signs: bool,
+}
+
+/// Which log is asked about: its id ([`keyglass_keytrans::config::Configuration::log_id`]) in lower-case hexadecimal.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    log: Option<String>,
 }
 
 impl Service {
     /// Puts a service together.
     #[must_use]
-    pub fn new(
-        trust: Arc<Trust>,
-        records: SharedRecords,
-        clock: Arc<dyn Clock>,
-        latest: watch::Receiver<Option<Arc<Report>>>,
-        metrics: Arc<Metrics>,
-        convicted: Arc<Notify>,
-    ) -> Self {
-        let comparing = Arc::new(Semaphore::new(MAX_COMPARING));
-        Self { trust, records, clock, latest, metrics, comparing, convicted, signs: false }
+    pub fn new(logs: Arc<Logs>, metrics: Arc<Metrics>) -> Self {
+        Self { logs, metrics }
     }
 
-    /// The service of the auditor that the log's configuration names: it hands out the heads that it signed.
+    /// The logs.
     #[must_use]
-    pub fn signing(self, signs: bool) -> Self {
-        Self { signs, ..self }
+    pub fn logs(&self) -> &Arc<Logs> {
+        &self.logs
     }
 
     /// The endpoints, with bounds around them: one address may ask `rate` times a second.
     pub fn router(self, rate: NonZeroU32) -> Router {
         let limits = Arc::new(limits::RateLimit::per_second(rate));
+        let handing_in = Arc::new(limits::RateLimit::per_second(rate.min(HANDED_IN_PER_SECOND)));
+        let handed_in = Router::new()
+            .route("/v1/heads", post(heads::report))
+            .route("/v1/evidence", post(evidence::take))
+            .route_layer(from_fn_with_state(handing_in, limits::rate));
         Router::new()
             .route("/healthz", get(health::alive))
             .route("/readyz", get(health::ready))
             .route("/metrics", get(metrics::scrape))
             .route("/v1/report", get(health::report))
+            .route("/v1/status", get(health::status))
             .route("/v1/auditor-head", get(auditor_head::serve))
-            .route("/v1/heads", post(heads::report))
             .route("/v1/evidence", get(evidence::list))
             .route("/v1/evidence/{file}", get(evidence::download))
+            .merge(handed_in)
             .fallback(|| async { Problem::NotFound })
             .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
             .layer(DefaultBodyLimit::disable())

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::head::HeadError;
+use crate::{followed::Refusal, head::HeadError};
 
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -37,6 +37,10 @@ pub enum Problem {
     UnknownLog,
     /// The log has not signed the checkpoint.
     HeadNotSigned,
+    /// The body is not a file of evidence.
+    MalformedEvidence,
+    /// The evidence does not convict the log.
+    NotProven,
     /// The query is not the one of the endpoint.
     MalformedQuery,
     /// The log's configuration names another auditor, or none.
@@ -61,6 +65,8 @@ impl Problem {
             Self::MalformedHead => "urn:keyglass:problem:malformed-head",
             Self::UnknownLog => "urn:keyglass:problem:unknown-log",
             Self::HeadNotSigned => "urn:keyglass:problem:head-not-signed",
+            Self::MalformedEvidence => "urn:keyglass:problem:malformed-evidence",
+            Self::NotProven => "urn:keyglass:problem:not-proven",
             Self::MalformedQuery => "urn:keyglass:problem:malformed-query",
             Self::NotTheAuditor => "urn:keyglass:problem:not-the-auditor",
             Self::NothingSigned => "urn:keyglass:problem:nothing-signed",
@@ -79,8 +85,8 @@ impl Problem {
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable | Self::NothingSigned => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::MalformedHead | Self::MalformedQuery => StatusCode::BAD_REQUEST,
-            Self::HeadNotSigned => StatusCode::FORBIDDEN,
+            Self::MalformedHead | Self::MalformedEvidence | Self::MalformedQuery => StatusCode::BAD_REQUEST,
+            Self::HeadNotSigned | Self::NotProven => StatusCode::FORBIDDEN,
         }
     }
 
@@ -90,7 +96,7 @@ impl Problem {
         match self {
             Self::NotFound => "There is nothing at this path",
             Self::MethodNotAllowed => "This path has no such method",
-            Self::BodyTooLarge => "The body is larger than any note",
+            Self::BodyTooLarge => "The body is larger than any note or evidence",
             Self::TooSlow => "The request did not arrive in time",
             Self::UnsupportedMediaType => "A head is reported as text/plain",
             Self::RateLimited => "Too many requests",
@@ -99,6 +105,8 @@ impl Problem {
             Self::MalformedHead => "The body is not a checkpoint in a signed note",
             Self::UnknownLog => "This auditor does not follow that log",
             Self::HeadNotSigned => "The log has not signed that checkpoint",
+            Self::MalformedEvidence => "The body is not a file of evidence",
+            Self::NotProven => "The evidence does not convict the log",
             Self::MalformedQuery => {
                 "The query must be log=, the SHA-256 of the log's configuration in hexadecimal"
             }
@@ -114,6 +122,18 @@ impl From<HeadError> for Problem {
             HeadError::Note(_) | HeadError::Checkpoint(_) => Self::MalformedHead,
             HeadError::OtherOrigin => Self::UnknownLog,
             HeadError::NotSigned => Self::HeadNotSigned,
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Head(error) => error.into(),
+            Refusal::Evidence(_) => Self::MalformedEvidence,
+            Refusal::Unproven => Self::NotProven,
+            Refusal::Unavailable | Refusal::NoRoom => Self::Unavailable,
+            Refusal::Failed => Self::Internal,
         }
     }
 }

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use keyglass_tlog::{policy::Name, time::UnixMillis};
+use serde::Serialize;
 
 use crate::head::SignedHead;
 
@@ -13,6 +14,12 @@ pub enum Source {
     Log,
     /// The witness with this name in the policy.
     Witness(Name),
+    /// The log at another of its URLs.
+    Mirror(String),
+    /// The auditor with this name in the configuration.
+    Auditor(String),
+    /// The peer with this name in the configuration.
+    Peer(String),
     /// Somebody who reported it.
     Client,
 }
@@ -22,7 +29,16 @@ impl Source {
         match text {
             "log" => Some(Self::Log),
             "client" => Some(Self::Client),
-            _ => text.strip_prefix("witness ").map(|name| Self::Witness(name.into())),
+            _ => {
+                let (kind, name) = text.split_once(' ')?;
+                match kind {
+                    "witness" => Some(Self::Witness(name.into())),
+                    "mirror" => Some(Self::Mirror(name.to_owned())),
+                    "auditor" => Some(Self::Auditor(name.to_owned())),
+                    "peer" => Some(Self::Peer(name.to_owned())),
+                    _ => None,
+                }
+            }
         }
     }
 }
@@ -33,12 +49,16 @@ impl fmt::Display for Source {
             Self::Log => f.write_str("log"),
             Self::Client => f.write_str("client"),
             Self::Witness(name) => write!(f, "witness {name}"),
+            Self::Mirror(url) => write!(f, "mirror {url}"),
+            Self::Auditor(name) => write!(f, "auditor {name}"),
+            Self::Peer(name) => write!(f, "peer {name}"),
         }
     }
 }
 
 /// How a head stands to what was replayed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// What was replayed begins with its tree.
     Agrees,

@@ -201,6 +201,14 @@ impl Records {
         Ok(convicted)
     }
 
+    /// Stores evidence that somebody else found, if it convicts the log, and says whether it does.
+    ///
+    /// # Errors
+    /// [`RecordsError`].
+    pub fn take_evidence(&mut self, evidence: &Evidence) -> Result<bool, RecordsError> {
+        Ok(self.evidence.convict(evidence)?)
+    }
+
     /// Settles how a head stands, as far as what was replayed tells, and gives the contradictions in which it is.
     fn confront(&self, known: &mut Known) -> Result<Vec<Evidence>, RecordsError> {
         let snapshot = self.store.snapshot()?;

@@ -185,15 +185,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn open(path: &Path, auditor: &str, origin: &str) -> Result<Self, StoreError> {
-        if !path.is_file() {
-            return Err(StoreError::Missing(path.to_owned()));
-        }
-        let db = Database::open(path).map_err(|error| failed(path, error.into()))?;
-        let store = Self { path: path.to_owned(), db };
-        let (format, owner) = (store.meta(FORMAT_KEY)?, store.meta(AUDITOR_KEY)?);
-        if format.as_deref() != Some(FORMAT) || owner.as_deref() != Some(auditor.as_bytes()) {
-            return Err(StoreError::Foreign(path.to_owned()));
-        }
+        let store = Self::open_any(path, auditor)?;
         match store.meta(ORIGIN_KEY)? {
             Some(found) if found == origin.as_bytes() => {}
             Some(found) => {
@@ -218,6 +210,32 @@ impl Store {
             return Err(store.damaged(Damage::Root));
         }
         Ok(store)
+    }
+
+    /// Opens the database of this auditor, whatever log it is of, and checks nothing else.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open_any(path: &Path, auditor: &str) -> Result<Self, StoreError> {
+        if !path.is_file() {
+            return Err(StoreError::Missing(path.to_owned()));
+        }
+        let db = Database::open(path).map_err(|error| failed(path, error.into()))?;
+        let store = Self { path: path.to_owned(), db };
+        let (format, owner) = (store.meta(FORMAT_KEY)?, store.meta(AUDITOR_KEY)?);
+        if format.as_deref() != Some(FORMAT) || owner.as_deref() != Some(auditor.as_bytes()) {
+            return Err(StoreError::Foreign(path.to_owned()));
+        }
+        Ok(store)
+    }
+
+    /// The origin of the log that the database is of; none if it is of no log yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn origin(&self) -> Result<Option<String>, StoreError> {
+        let origin = self.meta(ORIGIN_KEY)?;
+        Ok(origin.map(|origin| String::from_utf8_lossy(&origin).into_owned()))
     }
 
     /// The error of state that is damaged.

@@ -27,7 +27,10 @@ use keyglass_auditor::{
     data_dir,
     fetch::{Http, LogSource, WitnessSource},
     follow::{Auditing, Follower, SharedRecords},
+    followed::{Followed, Logs},
     head::SignedHead,
+    incident::Hysteresis,
+    overview::{AuditorOverview, status::LogStatus},
     records::{Records, RecordsError},
     report::{Report, WitnessReport},
     signing::Signer,
@@ -313,6 +316,11 @@ impl World {
         Self::with_mode(CipherSuite::Tlog, WINDOW, |_| ModeFields::ContactMonitoring).await
     }
 
+    /// A log of another configuration, and so of another origin.
+    pub async fn other() -> Self {
+        Self::with_mode(CipherSuite::Tlog, WINDOW + 1, |_| ModeFields::ContactMonitoring).await
+    }
+
     /// A log that names the auditor in its configuration.
     pub async fn audited(suite: CipherSuite, window: u64, auditor_start_pos: u64) -> Self {
         let max_auditor_lag = MAX_LAG;
@@ -441,6 +449,21 @@ impl World {
     pub fn auditing(&self) -> Auditing {
         let signer = Signer::new(data_dir::open(&self.dir(), None).unwrap(), &self.trust).map(Arc::new);
         Auditing { patience: self.patience, limits: self.limits, signer }
+    }
+
+    /// The logs of an auditor that follows these records.
+    pub fn logs(&self, records: &SharedRecords) -> Arc<Logs> {
+        let changed = Arc::new(tokio::sync::watch::channel(0).0);
+        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
+        let urls = vec![self.log.url.clone()];
+        let status = LogStatus::new("log".to_owned(), urls, Arc::clone(&self.trust), Hysteresis::default());
+        let signs = self.auditing().signer.is_some();
+        let (trust, tell) = (Arc::clone(&self.trust), Arc::clone(&changed));
+        let followed = Followed::new(status, trust, Arc::clone(&clock), signs, tell);
+        followed.opened(records.clone());
+        let (name, vkey) = ("auditor.example".to_owned(), "vkey".to_owned());
+        let auditor = AuditorOverview { name, vkey, version: "test" };
+        Arc::new(Logs::new(auditor, clock, vec![Arc::new(followed)], changed))
     }
 
     /// One round in a process of its own, as it were.

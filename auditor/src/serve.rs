@@ -1,0 +1,152 @@
+//! `serve`: many logs at once, each in a task of its own. What a log does or fails to do, and whatever is damaged in its
+//! directory, changes nothing for the others.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use keyglass_tlog::cosignature::Cosigner;
+use tokio::{sync::watch, task::JoinSet};
+
+use crate::{
+    cli::{Cli, Common},
+    clock::{Clock, SystemClock},
+    data_dir::{self, Homes},
+    follow::SharedRecords,
+    followed::{Followed, Logs},
+    http::Metrics,
+    incident::Hysteresis,
+    overview::{AuditorOverview, status::LogStatus},
+    plan::Plan,
+    records::Records,
+    rounds::Rounds,
+    run::{Listening, RunError, stop_signal},
+    settings::Settings,
+    verdict::Verdict,
+};
+
+/// The pause before a log that failed is tried again, and how far it grows by doubling.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// `serve`: until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`RunError`]: of the command line, its files, the key, or the address; not of what belongs to one log.
+pub async fn serve(cli: &Cli) -> Result<Verdict, RunError> {
+    let (options, json) = (cli.serve()?, cli.json);
+    let settings = Settings::read(&options.config)?;
+    let (roots, tls) = (options.common.roots.load()?, options.common.tls.load()?);
+    let key = Arc::new(data_dir::open(&options.data, cli.passphrase.read()?.as_ref())?);
+    let homes = Arc::new(Homes::take(&options.data, &key.vkey().to_string())?);
+    let mut origins = BTreeSet::new();
+    let mut plans = Vec::new();
+    for log in &settings.logs {
+        let plan = Plan::new(log, &settings.auditors, &options.common, &roots, &key)
+            .map_err(|error| error.of_log(&log.name))?;
+        if !origins.insert(plan.trust.origin().to_owned()) {
+            return Err(RunError::SameLog(log.name.clone()));
+        }
+        plans.push(plan);
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let logs = Arc::new(logs(&plans, &key, &clock));
+    let metrics = Arc::new(Metrics::default());
+    let stop = stop_signal()?;
+    let Common { listen, rate_limit, .. } = options.common;
+    let server = Listening::start(listen, &logs, &metrics, rate_limit, tls)?;
+    let mut tasks = JoinSet::new();
+    for (plan, followed) in plans.into_iter().zip(logs.all()) {
+        let keeper = Keeper {
+            rounds: Rounds {
+                followed: Arc::clone(followed),
+                metrics: Arc::clone(&metrics),
+                interval: plan.interval,
+                json,
+            },
+            plan,
+            homes: Arc::clone(&homes),
+            auditor: key.vkey().to_string(),
+            clock: Arc::clone(&clock),
+        };
+        tasks.spawn(keeper.keep());
+    }
+    stop.await;
+    tasks.shutdown().await;
+    server.stop().await;
+    Ok(Verdict::Ok)
+}
+
+/// The logs of these plans, of which nothing is open yet.
+#[must_use]
+pub fn logs(plans: &[Plan], key: &Cosigner, clock: &Arc<dyn Clock>) -> Logs {
+    let changed = Arc::new(watch::channel(0).0);
+    let followed = plans.iter().map(|plan| {
+        let (name, urls, trust) = (plan.name.clone(), plan.urls.clone(), Arc::clone(&plan.trust));
+        let status = LogStatus::new(name, urls, Arc::clone(&trust), Hysteresis::default());
+        let signs = plan.signer.is_some();
+        Arc::new(Followed::new(status, trust, Arc::clone(clock), signs, Arc::clone(&changed)))
+    });
+    let vkey = key.vkey();
+    let auditor = AuditorOverview {
+        name: vkey.name().as_str().to_owned(),
+        vkey: vkey.to_string(),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    Logs::new(auditor, Arc::clone(clock), followed.collect(), Arc::clone(&changed))
+}
+
+/// Who keeps one log followed.
+struct Keeper {
+    plan: Plan,
+    rounds: Rounds,
+    homes: Arc<Homes>,
+    auditor: String,
+    clock: Arc<dyn Clock>,
+}
+
+impl Keeper {
+    /// Follows the log for ever: whatever fails, and be it by a panic, is told and tried again.
+    async fn keep(self) {
+        let keeper = Arc::new(self);
+        let mut pause = PAUSE.0;
+        loop {
+            let began = tokio::time::Instant::now();
+            let following = Arc::clone(&keeper);
+            // Dropped with this task, so that nothing outlives it.
+            let mut task = JoinSet::new();
+            task.spawn(async move { following.follow().await });
+            let why = match task.join_next().await {
+                Some(Ok(error)) => error.to_string(),
+                Some(Err(_)) | None => "a task of this process failed".to_owned(),
+            };
+            let followed = &keeper.rounds.followed;
+            tracing::error!(log = keeper.plan.name, "{why}");
+            followed.close();
+            keeper.rounds.metrics.failed(keeper.plan.trust.origin());
+            followed.fail(why);
+            pause = if began.elapsed() > PAUSE.1 { PAUSE.0 } else { pause.saturating_mul(2).min(PAUSE.1) };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Opens the log's directory and does rounds, until something fails.
+    async fn follow(&self) -> RunError {
+        let (homes, trust, auditor) =
+            (Arc::clone(&self.homes), Arc::clone(&self.plan.trust), self.auditor.clone());
+        let open = move || -> Result<Records, RunError> {
+            let home = homes.of(&trust)?;
+            Ok(Records::open(&home, &auditor, trust)?)
+        };
+        let records = match tokio::task::spawn_blocking(open).await {
+            Ok(Ok(records)) => SharedRecords::new(records),
+            Ok(Err(error)) => return error,
+            Err(_) => return RunError::Audit(crate::follow::AuditError::Task),
+        };
+        let followed = &self.rounds.followed;
+        followed.opened(records.clone());
+        let meter = Arc::clone(followed.status().meter());
+        let follower = self.plan.follower(records, Arc::clone(&self.clock), meter);
+        match self.rounds.run(&follower).await {
+            Ok(never) => match never {},
+            Err(error) => error.into(),
+        }
+    }
+}

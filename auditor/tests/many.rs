@@ -1,0 +1,258 @@
+//! `serve`: many logs at once, as processes. What one log does changes nothing for the others.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing, clippy::as_conversions)]
+
+mod kit;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use keyglass_keytrans::wire::LogEntry;
+use kit::*;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keyglass-auditor"));
+    command.env("RUST_LOG", "off").stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// A log whose entries are as old as this machine's clock says.
+fn now(size: u64) -> Vec<Entry> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    let prefix_tree = updates::tree_of(0);
+    (0..size).map(|i| LogEntry { timestamp: now - 1000 + i, prefix_tree }.to_bytes()).collect()
+}
+
+/// An auditor's data directory and configuration file.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    async fn new(logs: &[(&str, &World)], more: &str) -> Self {
+        let home = Self(tempfile::tempdir().unwrap());
+        let mut init = command();
+        init.arg("init").arg("--data").arg(home.path("data")).args(["--name", "a.example/1"]);
+        assert!(init.output().await.unwrap().status.success());
+        let mut text = String::new();
+        for (name, world) in logs {
+            fs::write(home.path(&format!("{name}.policy")), &world.policy).unwrap();
+            fs::write(home.path(&format!("{name}.configuration")), &world.keys.configuration).unwrap();
+            text += &format!(
+                "[[log]]\nname = \"{name}\"\nurls = [\"{}\"]\npolicy = \"{name}.policy\"\n\
+                 configuration = \"{name}.configuration\"\ninterval_ms = 100\ntimeout_ms = 300\n",
+                world.log.url
+            );
+        }
+        fs::write(home.path("auditor.toml"), text + more).unwrap();
+        home
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn serve(&self) -> Command {
+        let mut serve = command();
+        serve.arg("serve").arg("--data").arg(self.path("data"));
+        serve.arg("--config").arg(self.path("auditor.toml"));
+        serve
+    }
+
+    async fn start(&self) -> Served {
+        let mut child =
+            self.serve().args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first: Value = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
+        Served { url: first["listening"].as_str().unwrap().to_owned(), child, client: reqwest::Client::new() }
+    }
+
+    async fn fails(&self) -> (i32, String) {
+        let Output { status, stdout, .. } = self.serve().arg("--json").output().await.unwrap();
+        let line = String::from_utf8(stdout).unwrap();
+        let line: Value = serde_json::from_str(line.lines().last().unwrap()).unwrap();
+        (status.code().unwrap(), line["detail"].as_str().unwrap().to_owned())
+    }
+}
+
+struct Served {
+    url: String,
+    child: Child,
+    client: reqwest::Client,
+}
+
+impl Served {
+    async fn json(&self, path: &str) -> Value {
+        self.client.get(format!("{}{path}", self.url)).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// The status of a log, once it is as it is waited for.
+    async fn until(&self, log: usize, wanted: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..600 {
+            let status = self.json("/v1/status").await["logs"][log].take();
+            if wanted(&status) {
+                return status;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("{}", self.json("/v1/status").await);
+    }
+
+    async fn stop(mut self) {
+        let id = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+        assert_eq!(self.child.wait().await.unwrap().code(), Some(0));
+    }
+}
+
+fn database(home: &Path, world: &World) -> PathBuf {
+    home.join("logs").join(hex::encode(world.trust.id())).join("auditor.redb")
+}
+
+#[tokio::test]
+async fn what_one_log_does_changes_nothing_for_another() {
+    let (good, bad) = (World::new().await, World::other().await);
+    assert_ne!(good.trust.origin(), bad.trust.origin());
+    good.publish(&now(9), &ALL);
+    bad.publish(&now(9), &ALL);
+    let home = Home::new(&[("good", &good), ("bad", &bad)], "").await;
+    let served = home.start().await;
+    for log in [0, 1] {
+        let status = served.until(log, |status| status["verdict"] == "ok").await;
+        assert_eq!((&status["size"], &status["head"]["verified_size"]), (&9.into(), &9.into()), "{status}");
+        assert_eq!(status["quorum"]["margin"], 1);
+        assert_eq!(status["witnesses"][2]["state"], "agrees");
+        assert!(status["witnesses"][0]["latency_ms"].is_u64());
+        assert_eq!(status["growth"].as_array().unwrap().last().unwrap()["size"], 9);
+    }
+    let goes_on = async || {
+        let before = served.json("/v1/status").await["logs"][0]["rounds"].as_u64().unwrap();
+        served
+            .until(0, |status| status["rounds"].as_u64().unwrap() > before + 2 && status["verdict"] == "ok")
+            .await;
+    };
+    for (lie, verdict) in [
+        (Lie::Silence, "unreachable"),
+        (Lie::Stall, "unreachable"),
+        (Lie::Endless, "invalid"),
+        (Lie::Bytes(b"garbage".to_vec()), "invalid"),
+        (Lie::Redirect(good.log.url.clone()), "invalid"),
+    ] {
+        bad.log.lie("checkpoint", lie);
+        let status = served.until(1, |status| status["verdict"] == verdict).await;
+        assert!(!status["findings"].as_array().unwrap().is_empty(), "{status}");
+        goes_on().await;
+    }
+    // A fork of one convicts that one, whoever reports it.
+    bad.log.be_honest();
+    let mut forked = now(9);
+    forked[3][39] ^= 1;
+    let note = bad.keys.note(&forked, &[2]).to_string();
+    let request = served.client.post(format!("{}/v1/heads", served.url)).header("content-type", "text/plain");
+    let answer: Value = request.body(note).send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["standing"], "contradicts");
+    let status = served.until(1, |status| status["verdict"] == "misbehaving").await;
+    let incident = &status["incidents"][0];
+    assert_eq!((incident["kind"].as_str(), incident["resolved_ms"].is_null()), (Some("misbehaving"), true));
+    let evidence = incident["evidence"].as_str().unwrap();
+    let text = served.client.get(format!("{}{evidence}", served.url)).send().await.unwrap();
+    assert!(text.text().await.unwrap().starts_with("keyglass-evidence/v1\n"));
+    assert_eq!(status["vantage_points"][0]["kind"], "client");
+    goes_on().await;
+    // A log is named where there are several.
+    assert_eq!(served.json("/v1/report").await["type"], "urn:keyglass:problem:malformed-query");
+    let path = format!("/v1/report?log={}", hex::encode(good.trust.id()));
+    assert_eq!(served.json(&path).await["verdict"], "ok");
+    assert_eq!(served.json("/readyz").await["verdict"], "misbehaving");
+    served.stop().await;
+    // A directory that is damaged is one log's trouble, too.
+    fs::write(database(&home.path("data"), &bad), b"nothing").unwrap();
+    let served = home.start().await;
+    let status = served.until(1, |status| status["verdict"] == "failed").await;
+    assert!(status["failure"].as_str().unwrap().contains("auditor.redb"), "{status}");
+    served.until(0, |status| status["verdict"] == "ok").await;
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_refused_with_what_and_where() {
+    let world = World::new().await;
+    let home = Home::new(&[("a", &world)], "").await;
+    let text = fs::read_to_string(home.path("auditor.toml")).unwrap();
+    for (changed, words) in [
+        (String::new(), "names no log"),
+        (text.replace("a.policy", "b.policy"), "b.policy"),
+        (text.replace("http://", "ftp://"), "the log a: ftp://"),
+        (format!("{text}monitoring = {{ w9 = \"http://x\" }}\n"), "no witness w9"),
+        (format!("{text}{}", text.replace("\"a\"", "\"b\"")), "another one of the file"),
+        (format!("{text}[[auditor]]\nname = \"x\"\nurl = \"x\"\n"), "x: not an http"),
+    ] {
+        fs::write(home.path("auditor.toml"), changed).unwrap();
+        let (code, detail) = home.fails().await;
+        assert!(code == 2 && detail.contains(words), "{code} {detail}");
+    }
+    fs::remove_file(home.path("auditor.toml")).unwrap();
+    let (code, detail) = home.fails().await;
+    assert!(code == 2 && detail.contains("auditor.toml"), "{code} {detail}");
+}
+
+#[tokio::test]
+async fn serve_goes_on_where_follow_was_and_shares_with_nobody() {
+    let world = World::new().await;
+    world.publish(&now(9), &ALL);
+    let home = Home::new(&[("a", &world)], "").await;
+    let mut follow = command();
+    follow.arg("follow").args(["--url", &world.log.url, "--once"]).arg("--data").arg(home.path("data"));
+    follow.arg("--policy").arg(home.path("a.policy"));
+    follow.arg("--configuration").arg(home.path("a.configuration"));
+    assert_eq!(follow.output().await.unwrap().status.code(), Some(0));
+    world.log.asked();
+    let served = home.start().await;
+    served.until(0, |status| status["verdict"] == "ok").await;
+    assert!(!home.path("data").join("logs").exists(), "it is where it was");
+    assert!(world.log.asked().iter().all(|path| path == "checkpoint"), "nothing is replayed again");
+    let (code, detail) = home.fails().await;
+    assert!(code == 1 && detail.contains("another process"), "{code} {detail}");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn other_urls_and_other_auditors_are_vantage_points() {
+    let world = World::new().await;
+    let entries = now(9);
+    world.publish(&entries, &ALL);
+    let (mirror, other) = (Server::start().await, Server::start().await);
+    let note = world.keys.note(&entries, &ALL).to_string().into_bytes();
+    mirror.put("checkpoint", note.clone());
+    let more = format!("[[auditor]]\nname = \"other\"\nurl = \"{}\"\n", other.url);
+    let home = Home::new(&[("a", &world)], &more).await;
+    let text = fs::read_to_string(home.path("auditor.toml")).unwrap();
+    let urls = format!("[\"{}\"]", world.log.url);
+    let both = format!("[\"{}\", \"{}\"]", world.log.url, mirror.url);
+    fs::write(home.path("auditor.toml"), text.replace(&urls, &both)).unwrap();
+    let served = home.start().await;
+    let states = |status: &Value| {
+        let points = status["vantage_points"].as_array().unwrap().iter();
+        points.map(|p| format!("{} {}", p["kind"].as_str().unwrap(), p["state"].as_str().unwrap())).collect()
+    };
+    let status = served.until(0, |status| status["verdict"] == "ok").await;
+    let seen: Vec<String> = states(&status);
+    assert_eq!(seen, ["log agrees", "auditor never"]);
+    other.put(&world.monitoring_path(), note);
+    served.until(0, |status| states(status).contains(&"auditor agrees".to_owned())).await;
+    // The log at its other address shows another history: that is evidence.
+    let mut forked = entries.clone();
+    forked[8][39] ^= 1;
+    mirror.put("checkpoint", world.keys.note(&forked, &[2]).to_string().into_bytes());
+    let status = served.until(0, |status| status["verdict"] == "misbehaving").await;
+    assert_eq!(status["evidence"][0]["kind"], "same-size");
+    served.until(0, |status| states(status).contains(&"log contradicts".to_owned())).await;
+    served.stop().await;
+}
