@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use reqwest::{
-    Client, Method, StatusCode, Url,
+    Certificate, Client, Method, StatusCode, Url,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
     redirect,
 };
@@ -191,6 +191,14 @@ impl Server {
     /// # Errors
     /// [`HttpError::Address`].
     pub fn new(address: &str, patience: Duration) -> Result<Self, HttpError> {
+        Self::trusting(address, patience, Vec::new())
+    }
+
+    /// As [`new`](Self::new), trusting these authorities beside the system's.
+    ///
+    /// # Errors
+    /// [`HttpError::Address`].
+    pub fn trusting(address: &str, patience: Duration, roots: Vec<Certificate>) -> Result<Self, HttpError> {
         let mut base = Url::parse(address).map_err(|_| HttpError::Address)?;
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
             return Err(HttpError::Address);
@@ -199,8 +207,8 @@ impl Server {
             base.set_path(&format!("{}/", base.path()));
         }
         // Redirects are not part of the protocol, and following one would send tokens elsewhere.
-        let client =
-            Client::builder().redirect(redirect::Policy::none()).build().map_err(|_| HttpError::Address)?;
+        let client = Client::builder().redirect(redirect::Policy::none()).tls_certs_merge(roots);
+        let client = client.build().map_err(|_| HttpError::Address)?;
         Ok(Self { client, base, patience })
     }
 

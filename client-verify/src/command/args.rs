@@ -30,6 +30,9 @@ pub struct Common {
     /// The log-server's address, such as http://127.0.0.1:8080
     #[arg(long, global = true, value_name = "URL", env = "KEYGLASS_SERVER")]
     pub server: Option<String>,
+    /// A PEM file with certificates of authorities that are trusted beside the system's, for a server whose address is https
+    #[arg(long, global = true, value_name = "FILE", env = "KEYGLASS_CA")]
+    pub ca: Option<PathBuf>,
     /// The log's configuration, from a source that you trust: the raw TLS encoding
     #[arg(long, global = true, value_name = "FILE", env = "KEYGLASS_CONFIGURATION")]
     pub configuration: Option<PathBuf>,

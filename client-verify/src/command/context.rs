@@ -69,7 +69,7 @@ impl Context {
     pub async fn open(common: &Common) -> Result<Self, Failure> {
         let patience = Duration::from_secs(common.timeout);
         let server = common.server.as_deref().ok_or_else(|| missing("--server"))?;
-        let server = Server::new(server, patience)?;
+        let server = common.reach(server)?;
         let configuration = common.configuration.as_deref().ok_or_else(|| missing("--configuration"))?;
         let configuration = read_file(configuration, MAX_CONFIGURATION)?;
         let policy = common.policy.as_deref().map(|path| read_file(path, MAX_POLICY)).transpose()?;

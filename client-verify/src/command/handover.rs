@@ -72,7 +72,7 @@ pub(super) async fn take_over(context: &mut Context, common: &Common) -> Result<
     let old = OldLog::open(old)?;
     old.verify(&handover, context.trust_without_witnesses)?;
     let server = common.old_server.as_deref();
-    let server = server.map(|url| Server::new(url, Duration::from_secs(common.timeout))).transpose()?;
+    let server = server.map(|url| common.reach(url)).transpose()?;
     old.ends_with(&handover, server.as_ref()).await?;
     let (contacts, accounts) = old.carry_over(context, &handover)?;
     Ok(Some(format!(

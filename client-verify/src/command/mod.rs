@@ -21,6 +21,7 @@ mod prekeys;
 mod proof;
 mod proof_export;
 mod random;
+mod reach;
 mod receive;
 mod reconcile;
 mod register;
