@@ -52,6 +52,10 @@ reasons! {
     OneTimePreKeyMissing = "one_time_prekey_missing", true;
     /// Another handshake used the one-time prekey up.
     OneTimePreKeyReused = "one_time_prekey_reused", true;
+    /// The ML-KEM prekey was this device's, and the time for which it is kept after its end is over.
+    KemPreKeyMissing = "kem_prekey_missing", true;
+    /// Another handshake used the one-time ML-KEM prekey up.
+    KemPreKeyReused = "kem_prekey_reused", true;
     /// The prekeys are of a state that the device has lost.
     StateLost = "state_lost", true;
     /// Every key is known, and the message does not authenticate under them: it was altered, or the two sides do not compute

@@ -196,6 +196,7 @@ impl From<BundleError> for Failure {
             BundleError::NoSuchDevice(_) => (Verdict::Refused, "device_not_proven"),
             BundleError::IdentityNotAccepted => (Verdict::Changed, "identity_not_accepted"),
             BundleError::NoCommonSuite(_) => (Verdict::Refused, "no_common_suite"),
+            BundleError::NoKemPreKey(_) => (Verdict::Refused, "no_kem_prekey"),
             BundleError::PreKey(_) => (Verdict::Refused, "bundle_not_proven"),
         };
         Self::new(verdict, reason, error)

@@ -264,6 +264,8 @@ fn handshake_failure(error: &AcceptError) -> &'static str {
         AcceptError::SignedPreKeyUnknown(_) => "signed_prekey_unknown",
         AcceptError::OneTimePreKeyUnknown(_) => "one_time_prekey_unknown",
         AcceptError::OneTimePreKeyReused(_) => "one_time_prekey_reused",
+        AcceptError::KemPreKeyUnknown(_) => "kem_prekey_unknown",
+        AcceptError::KemPreKeyReused(_) => "kem_prekey_reused",
         AcceptError::NotAuthentic => "not_authentic",
         _ => "handshake",
     }

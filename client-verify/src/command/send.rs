@@ -98,7 +98,11 @@ fn start(
     };
     let decoded = PreKeyBundle::decode(&bytes)
         .map_err(|error| Failure::new(Verdict::Refused, "bundle_malformed", error))?;
-    let randomness = Randomness { ephemeral: random::secret()?, message: random::bytes()? };
+    let randomness = Randomness {
+        ephemeral: random::secret()?,
+        encapsulation: random::secret()?,
+        message: random::bytes()?,
+    };
     let decoded = Unverified::from_wire(decoded);
     Ok(messaging::start(own, 0, account, bundle.target.device, decoded, text, randomness)?)
 }

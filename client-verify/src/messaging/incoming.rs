@@ -198,7 +198,7 @@ impl PendingMessage {
         let Some(state) = own.devices.get_mut(device) else {
             return Delivery::Refused(Refusal::new(Cause::SenderNotProven, Fate::Keep));
         };
-        if received.consumed.is_none() && !state.make_room() {
+        if !received.used_one_time() && !state.make_room() {
             return Delivery::Refused(Refusal::new(Cause::MemoryFull, Fate::Keep));
         }
         state.absorb(&received, initial.prekeys().signed);

@@ -1,6 +1,6 @@
 //! From a text to a handshake with every device of a proven account, and with no other.
 
-use keyglass_account::{prekey::PreKeyBundle, problem::Problem, time::UnixMillis};
+use keyglass_account::{device::Suite, prekey::PreKeyBundle, problem::Problem, time::UnixMillis};
 use keyglass_crypto::secret::Secret;
 use thiserror::Error;
 
@@ -8,7 +8,7 @@ use super::View;
 use crate::{
     proven::{BundleError, ProvenAccount, Unverified},
     state::{OutgoingDevice, OutgoingText, OwnAccount, Step, StoredSession},
-    x3dh::{self, FirstMessage, InitiateError, OwnDevice, PayloadError},
+    x3dh::{self, FirstMessage, HandshakeRandomness, InitiateError, OwnDevice, PayloadError},
 };
 
 /// Handshakes that are started for one text with one device: the first, and two retries.
@@ -42,6 +42,8 @@ pub struct WrittenText<'a> {
 pub struct Randomness {
     /// For the ephemeral key.
     pub ephemeral: Secret<32>,
+    /// For the encapsulation of PQXDH.
+    pub encapsulation: Secret<32>,
     /// The message's id in the mailbox.
     pub message: [u8; 16],
 }
@@ -49,8 +51,13 @@ pub struct Randomness {
 /// A handshake that was started. Its message is in the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Started {
-    /// Whether it used a one-time prekey. Without one, it can be replayed to the device.
+    /// Whether it used a one-time X25519 prekey.
     pub one_time: bool,
+    /// The suite that was run.
+    pub suite: Suite,
+    /// Whether it used a one-time ML-KEM prekey; false in X3DH. Without a one-time prekey of either type, the handshake can
+    /// be replayed to the device.
+    pub one_time_kem: bool,
 }
 
 /// Why no handshake was started. Nothing has changed then.
@@ -173,7 +180,7 @@ pub fn start(
     }
     let attempts = may_start(own, text, device)?;
     let bundle = to.prove_bundle(device, bundle, text.now)?;
-    let one_time = bundle.has_one_time();
+    let (suite, one_time, one_time_kem) = (bundle.suite(), bundle.has_one_time(), bundle.has_one_time_kem());
     let View { checkpoint, heads } = text.view.clone();
     let payload = FirstMessage { id: text.id, checkpoint, heads, text: text.text.to_owned() }.encode()?;
     let sender = own.devices.get(from).ok_or(StartError::NoOwnDevice)?;
@@ -182,7 +189,7 @@ pub fn start(
     let initiated = x3dh::initiate(
         OwnDevice { party: &party, dh_secret: &dh_secret, version },
         bundle,
-        randomness.ephemeral,
+        HandshakeRandomness { ephemeral: randomness.ephemeral, encapsulation: randomness.encapsulation },
         &payload,
     )?;
     let entry = OutgoingDevice {
@@ -209,7 +216,7 @@ pub fn start(
             devices: vec![entry],
         });
     }
-    Ok(Started { one_time })
+    Ok(Started { one_time, suite, one_time_kem })
 }
 
 /// How many handshakes were started for the text with the device, if one more may be.

@@ -5,7 +5,7 @@ use keyglass_account::receipt::FailureReason;
 use super::outgoing::MAX_ATTEMPTS;
 use crate::{
     state::{OwnAccount, OwnDeviceState, Step},
-    x3dh::{AcceptError, HandshakeId},
+    x3dh::{AcceptError, HandshakeId, KemId},
 };
 
 /// A failure receipt, to be left in the mailbox of the device that sent the message.
@@ -75,6 +75,14 @@ pub fn reason_of(error: &AcceptError, device: &OwnDeviceState) -> Option<Failure
         }
         AcceptError::OneTimePreKeyUnknown(_) => FailureReason::OneTimePreKeyMissing,
         AcceptError::OneTimePreKeyReused(_) => FailureReason::OneTimePreKeyReused,
+        AcceptError::KemPreKeyUnknown(KemId::LastResort(id)) if *id >= device.counters.signed_prekey => {
+            FailureReason::StateLost
+        }
+        AcceptError::KemPreKeyUnknown(KemId::OneTime(id)) if id.batch >= device.counters.batch => {
+            FailureReason::StateLost
+        }
+        AcceptError::KemPreKeyUnknown(_) => FailureReason::KemPreKeyMissing,
+        AcceptError::KemPreKeyReused(_) => FailureReason::KemPreKeyReused,
         AcceptError::NotAuthentic | AcceptError::Dh(_) => FailureReason::NotAuthentic,
         _ => return None,
     })

@@ -2,14 +2,14 @@
 
 use keyglass_account::{
     device::Suite,
-    prekey::{PreKeyBundle, PreKeyError},
+    prekey::{KemPreKey, PreKeyBundle, PreKeyError},
     time::UnixMillis,
 };
-use keyglass_crypto::dh::DhPublicKey;
+use keyglass_crypto::{dh::DhPublicKey, kem::KemPublicKey};
 use thiserror::Error;
 
 use super::{Unverified, device::ProvenDevice, record::ProvenAccount};
-use crate::x3dh::{OneTimeId, PreKeyIds, SUITES};
+use crate::x3dh::{KemId, OneTimeId, PreKeyIds, SUITES};
 
 /// Why a bundle is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -23,6 +23,10 @@ pub enum BundleError {
     /// The device announces no suite that this code runs. A weaker one is never used in its place.
     #[error("device {0} announces no handshake suite that is supported here")]
     NoCommonSuite(u32),
+    /// The device announces PQXDH, and the bundle has no KEM prekey. X3DH is never run in its place: leaving the key out is
+    /// how a server would bring the handshake down to what a quantum computer breaks.
+    #[error("device {0} announces PQXDH, and its bundle has no KEM prekey")]
+    NoKemPreKey(u32),
     /// A prekey is malformed, expired or not signed by the device.
     #[error(transparent)]
     PreKey(#[from] PreKeyError),
@@ -37,6 +41,8 @@ pub struct ProvenBundle {
     suite: Suite,
     signed: (u32, DhPublicKey),
     one_time: Option<(OneTimeId, DhPublicKey)>,
+    /// There if and only if the suite is PQXDH.
+    kem: Option<(KemId, KemPublicKey)>,
 }
 
 impl ProvenBundle {
@@ -52,14 +58,25 @@ impl ProvenBundle {
         self.suite
     }
 
-    /// Whether the handshake will have a one-time prekey. Without one, it can be replayed to the device.
+    /// Whether the handshake will have a one-time X25519 prekey. Without a one-time prekey of either type, it can be
+    /// replayed to the device, which ignores it as long as it remembers the handshake.
     #[must_use]
     pub fn has_one_time(&self) -> bool {
         self.one_time.is_some()
     }
 
+    /// Whether the handshake will have a one-time ML-KEM prekey. Without one, PQXDH uses the device's last resort.
+    #[must_use]
+    pub fn has_one_time_kem(&self) -> bool {
+        self.kem.as_ref().is_some_and(|(id, _)| id.one_time().is_some())
+    }
+
     pub(crate) fn prekeys(&self) -> PreKeyIds {
-        PreKeyIds { signed: self.signed.0, one_time: self.one_time.map(|(id, _)| id) }
+        PreKeyIds {
+            signed: self.signed.0,
+            one_time: self.one_time.map(|(id, _)| id),
+            kem: self.kem.as_ref().map(|(id, _)| *id),
+        }
     }
 
     pub(crate) fn signed_key(&self) -> &DhPublicKey {
@@ -70,6 +87,10 @@ impl ProvenBundle {
         self.one_time.as_ref().map(|(_, key)| key)
     }
 
+    pub(crate) fn kem_key(&self) -> Option<&KemPublicKey> {
+        self.kem.as_ref().map(|(_, key)| key)
+    }
+
     /// A bundle that nothing proved, for tests of what comes after.
     #[cfg(test)]
     pub(crate) fn for_tests(
@@ -77,8 +98,9 @@ impl ProvenBundle {
         suite: Suite,
         signed: (u32, DhPublicKey),
         one_time: Option<(OneTimeId, DhPublicKey)>,
+        kem: Option<(KemId, KemPublicKey)>,
     ) -> Self {
-        Self { device, suite, signed, one_time }
+        Self { device, suite, signed, one_time, kem }
     }
 }
 
@@ -86,7 +108,8 @@ impl ProvenAccount {
     /// Checks a bundle that was fetched for the device with number `device`.
     ///
     /// `now` is the local clock. The device must be in the proven record; its signed prekey must carry its signature and
-    /// not have expired; a one-time prekey must lie in a batch with its signature, not expired and not below the floor.
+    /// not have expired; a one-time prekey must lie in a batch with its signature, not expired and not below the floor. A
+    /// device that announces PQXDH must have a KEM prekey for which the same holds.
     ///
     /// # Errors
     /// [`BundleError`]; the bundle is gone then, so that nothing can be done with it.
@@ -108,6 +131,18 @@ impl ProvenAccount {
         let one_time = verified
             .one_time()
             .map(|entry| (OneTimeId { batch: entry.header.batch, id: entry.prekey.id }, entry.prekey.key));
-        Ok(ProvenBundle { device: proven, suite, signed: (signed.id, signed.key), one_time })
+        let kem = if suite == Suite::PQXDH {
+            let kem = verified.kem().ok_or(BundleError::NoKemPreKey(device))?;
+            let id = match kem {
+                KemPreKey::OneTime(entry) => {
+                    KemId::OneTime(OneTimeId { batch: entry.header.batch, id: entry.prekey.id })
+                }
+                KemPreKey::LastResort(prekey) => KemId::LastResort(prekey.id),
+            };
+            Some((id, kem.key().clone()))
+        } else {
+            None
+        };
+        Ok(ProvenBundle { device: proven, suite, signed: (signed.id, signed.key), one_time, kem })
     }
 }

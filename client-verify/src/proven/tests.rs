@@ -3,12 +3,19 @@
 use keyglass_account::{
     author::Draft,
     device::{Device, Suite},
-    prekey::{OneTimePreKey, PreKeyBatch, PreKeyBundle, PreKeyError, SignedPreKey},
+    prekey::{
+        KemPreKey, KemPreKeyBatch, LastResortPreKey, OneTimeKemPreKey, OneTimePreKey, PreKeyBatch,
+        PreKeyBundle, PreKeyError, SignedPreKey,
+    },
     record::{AccountRecord, RecordError},
     time::UnixMillis,
     verify::ValidRecord,
 };
-use keyglass_crypto::{dh::DhSecretKey, sign::SigningKey};
+use keyglass_crypto::{
+    dh::DhSecretKey,
+    kem::{KemPublicKey, KemSecretKey},
+    sign::SigningKey,
+};
 use keyglass_keytrans::client::{UserState, VerifiedHead, Verifier};
 
 use super::*;
@@ -34,7 +41,7 @@ fn genesis() -> AccountRecord {
     Draft::new(ORIGIN, LABEL, 0)
         .add_device(device(1, vec![Suite::X3DH]))
         .add_device(device(2, vec![Suite::X3DH, Suite::PQXDH]))
-        .add_device(device(3, vec![Suite::PQXDH]))
+        .add_device(device(3, vec![Suite(99)]))
         .sign_genesis(&signing(1))
         .unwrap()
 }
@@ -129,10 +136,55 @@ fn expired_and_resurrected_prekeys_are_refused() {
     assert_eq!(error, BundleError::PreKey(PreKeyError::BelowFloor { batch: 3, floor: 4 }));
 }
 
+fn kem_key(seed: u8) -> KemPublicKey {
+    KemSecretKey::from_seed(&[seed; 64]).public_key().clone()
+}
+
+/// Of device 2, whose batch 4 these are.
+fn one_time_kem(signer: u8) -> KemPreKey {
+    let keys = vec![OneTimeKemPreKey { id: 50, key: kem_key(1) }];
+    let expires = UnixMillis(2_000_000);
+    let batch = KemPreKeyBatch::sign(ORIGIN, LABEL, &signing(signer), 2, 4, expires, keys).unwrap();
+    KemPreKey::OneTime(batch.entry(0).unwrap())
+}
+
+fn last_resort(signer: u8, expires: u64) -> KemPreKey {
+    let (created, expires) = (UnixMillis(1), UnixMillis(expires));
+    let key = LastResortPreKey::sign(ORIGIN, LABEL, &signing(signer), 2, 8, kem_key(2), created, expires, 0);
+    KemPreKey::LastResort(key.unwrap())
+}
+
+/// The server may leave things out; it cannot bring a device that announces PQXDH down to X3DH.
+#[test]
+fn no_bundle_without_an_acceptable_kem_key_serves_a_device_that_announces_pqxdh() {
+    let account = proven(&genesis(), None);
+    let with = |kem| prove_bundle(&account, 2, PreKeyBundle { kem, ..bundle(2, 12, 0) });
+    assert_eq!(with(None).unwrap_err(), BundleError::NoKemPreKey(2));
+    let refused = |kem, error| assert_eq!(with(Some(kem)).unwrap_err(), BundleError::PreKey(error));
+    refused(last_resort(12, 1_000_000), PreKeyError::Expired);
+    // By a key that is nobody's, by another device's, by the account's identity.
+    for signer in [99, 11, 1] {
+        refused(last_resort(signer, 2_000_000), PreKeyError::BadSignature);
+        refused(one_time_kem(signer), PreKeyError::BadBatchSignature);
+    }
+    let below = PreKeyBundle { one_time: None, kem: Some(one_time_kem(12)), ..bundle(2, 12, 5) };
+    let error = prove_bundle(&account, 2, below).unwrap_err();
+    assert_eq!(error, BundleError::PreKey(PreKeyError::BelowFloor { batch: 4, floor: 5 }));
+
+    let good = with(Some(one_time_kem(12))).unwrap();
+    assert!(good.suite() == Suite::PQXDH && good.has_one_time_kem() && good.has_one_time());
+    let good = with(Some(last_resort(12, 2_000_000))).unwrap();
+    assert!(good.suite() == Suite::PQXDH && !good.has_one_time_kem() && good.has_one_time());
+}
+
 #[test]
 fn the_suite_is_one_that_the_device_announces() {
     let account = proven(&genesis(), None);
-    assert_eq!(prove_bundle(&account, 2, bundle(2, 12, 0)).unwrap().suite(), Suite::X3DH);
+    // A device that does not announce PQXDH is not made to run it.
+    let kem = Some(last_resort(12, 2_000_000));
+    let error = prove_bundle(&account, 1, PreKeyBundle { kem, ..bundle(1, 11, 0) }).unwrap_err();
+    assert_eq!(error, BundleError::PreKey(PreKeyError::WrongDevice { found: 2, expected: 1 }));
+    assert_eq!(prove_bundle(&account, 1, bundle(1, 11, 0)).unwrap().suite(), Suite::X3DH);
     assert_eq!(prove_bundle(&account, 3, bundle(3, 13, 0)).unwrap_err(), BundleError::NoCommonSuite(3));
 }
 

@@ -1,10 +1,14 @@
 //! A device of one's own: its keys, its prekeys, and the handshakes that it took part in.
 
-use keyglass_crypto::{dh::DhSecretKey, secret::Secret, sign::SigningKey};
+use keyglass_crypto::{dh::DhSecretKey, kem::KemSecretKey, secret::Secret, sign::SigningKey};
 use serde::{Deserialize, Serialize};
 
-use super::{session::StoredSession, text};
-use crate::x3dh::{HandshakeId, Memory, OneTimeId, OneTimeSecret, Received};
+use super::{
+    kem::{KemBatchState, KemPreKeys, LastResortState},
+    session::StoredSession,
+    text,
+};
+use crate::x3dh::{HandshakeId, KemId, Memory, OneTimeId, OneTimeSecret, PreKeySecret, Received};
 
 /// The most handshakes without a one-time prekey that a device remembers.
 pub const MAX_SEEN: usize = 4096;
@@ -25,6 +29,9 @@ pub struct OwnDeviceState {
     pub signed_prekeys: Vec<SignedPreKeyState>,
     /// Its batches of one-time prekeys, oldest first.
     pub batches: Vec<BatchState>,
+    /// Its ML-KEM prekeys. Homes from before PQXDH have none.
+    #[serde(default)]
+    pub kem: KemPreKeys,
     /// Numbers that were given out, of prekeys that may be erased since: none is ever given out again.
     pub counters: Counters,
     /// The handshakes that were accepted without a one-time prekey. Each is kept as long as its signed prekey, without which
@@ -39,11 +46,11 @@ pub struct OwnDeviceState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counters {
-    /// Of signed prekeys.
+    /// Of signed and last-resort prekeys.
     pub signed_prekey: u32,
-    /// Of batches.
+    /// Of batches, of either type.
     pub batch: u32,
-    /// Of one-time prekeys.
+    /// Of one-time prekeys, of either type.
     pub one_time: u32,
 }
 
@@ -119,6 +126,7 @@ impl OwnDeviceState {
             dh_secret,
             signed_prekeys: Vec::new(),
             batches: Vec::new(),
+            kem: KemPreKeys::default(),
             counters: Counters { signed_prekey: 1, batch: 1, one_time: 1 },
             seen: Vec::new(),
             sessions: Vec::new(),
@@ -168,7 +176,11 @@ impl OwnDeviceState {
                 key.secret = None;
                 key.used_by = Some(received.session.handshake.0);
             }
-        } else {
+        }
+        if let Some(consumed) = received.consumed_kem {
+            self.kem.consume(&consumed, &received.session.handshake);
+        }
+        if !received.used_one_time() {
             self.seen.push(SeenHandshake { handshake: received.session.handshake.0, signed_prekey });
         }
         self.sessions.push(StoredSession::from(&received.session));
@@ -204,6 +216,28 @@ impl OwnDeviceState {
         self.signed_prekeys.push(key);
     }
 
+    /// Adds a last-resort KEM prekey, whose number is [`Counters::signed_prekey`].
+    pub fn add_last_resort(&mut self, key: LastResortState) {
+        self.counters.signed_prekey = key.id.saturating_add(1);
+        self.kem.last_resorts.push(key);
+    }
+
+    /// Adds a batch of KEM prekeys, whose number is [`Counters::batch`] and whose keys start at [`Counters::one_time`].
+    pub fn add_kem_batch(&mut self, batch: KemBatchState) {
+        self.counters.batch = batch.number.saturating_add(1);
+        self.counters.one_time =
+            batch.keys.last().map_or(self.counters.one_time, |key| key.id.saturating_add(1));
+        self.kem.batches.push(batch);
+    }
+
+    /// The lowest batch of either type that the device still has: the floor of what it signs next.
+    #[must_use]
+    pub fn floor(&self) -> u32 {
+        let oldest = self.batches.first().map(|batch| batch.number);
+        let oldest_kem = self.kem.batches.first().map(|batch| batch.number);
+        oldest.into_iter().chain(oldest_kem).min().unwrap_or(self.counters.batch)
+    }
+
     /// Adds a batch, whose number is [`Counters::batch`] and whose keys start at [`Counters::one_time`].
     pub fn add_batch(&mut self, batch: BatchState) {
         self.counters.batch = batch.number.saturating_add(1);
@@ -230,6 +264,7 @@ impl OwnDeviceState {
         let kept = |expires: u64| expires.saturating_add(retention) > now;
         self.signed_prekeys.retain(|key| kept(key.expires));
         self.batches.retain(|batch| kept(batch.expires));
+        self.kem.erase(kept);
         self.forget_seen();
     }
 }
@@ -247,6 +282,7 @@ impl Memory for Secrets<'_> {
         let used_by = |key: &OneTimeState| key.used_by == Some(handshake.0);
         self.state.seen.iter().any(|seen| seen.handshake == handshake.0)
             || self.state.batches.iter().flat_map(|batch| &batch.keys).any(used_by)
+            || self.state.kem.remembers(handshake)
     }
 
     fn signed_prekey(&self, id: u32) -> Option<&DhSecretKey> {
@@ -259,5 +295,9 @@ impl Memory for Secrets<'_> {
             Some((_, None)) => OneTimeSecret::Consumed,
             None => OneTimeSecret::Unknown,
         }
+    }
+
+    fn kem_prekey(&self, id: &KemId) -> PreKeySecret<KemSecretKey> {
+        self.state.kem.secret(id)
     }
 }

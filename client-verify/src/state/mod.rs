@@ -21,6 +21,7 @@ mod document;
 mod file;
 #[cfg(feature = "cli")]
 mod home;
+mod kem;
 #[cfg(feature = "cli")]
 mod lock;
 
@@ -45,5 +46,6 @@ pub use document::StateError;
 pub use file::{FileError, MAX_FILE};
 #[cfg(feature = "cli")]
 pub use home::Home;
+pub use kem::{KemBatchState, KemPreKeys, LastResortState, OneTimeKemState};
 #[cfg(feature = "cli")]
 pub use lock::{Lock, LockError, WatchLock};

@@ -9,7 +9,7 @@ use keyglass_keytrans::client::UserState;
 use super::*;
 use crate::{
     proven::{ProvenBundle, ProvenDevice},
-    x3dh::{self, Accepted, InitialMessage, OneTimeId, OwnDevice, Party},
+    x3dh::{self, Accepted, HandshakeRandomness, InitialMessage, OneTimeId, OwnDevice, Party},
 };
 
 const ORIGIN: &str = "log.example/origin";
@@ -60,9 +60,10 @@ fn message_with(one_time: bool) -> (ProvenDevice, InitialMessage) {
     };
     let key_9 = (OneTimeId { batch: 2, id: 9 }, DhSecretKey::from_bytes(&[5; 32]).public_key());
     let signed = (7, DhSecretKey::from_bytes(&[4; 32]).public_key());
-    let bundle = ProvenBundle::for_tests(responder, Suite::X3DH, signed, one_time.then_some(key_9));
+    let bundle = ProvenBundle::for_tests(responder, Suite::X3DH, signed, one_time.then_some(key_9), None);
     let own = OwnDevice { party: &party, dh_secret: &alice, version: 0 };
-    let sent = x3dh::initiate(own, bundle, secret(60), b"hello").unwrap();
+    let randomness = HandshakeRandomness { ephemeral: secret(60), encapsulation: secret(61) };
+    let sent = x3dh::initiate(own, bundle, randomness, b"hello").unwrap();
     (ProvenDevice::for_tests(ORIGIN, party, vec![Suite::X3DH]), sent.message)
 }
 

@@ -58,28 +58,29 @@ pub(super) mod id {
     }
 }
 
-/// Secrets of 32 bytes.
+/// Secrets of a fixed length.
 pub(super) mod secret {
     use keyglass_crypto::secret::Secret;
 
     use super::*;
 
-    pub(in super::super) fn serialize<S: Serializer>(
-        secret: &Secret<32>,
+    pub(in super::super) fn serialize<const N: usize, S: Serializer>(
+        secret: &Secret<N>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        let mut text = Zeroizing::new(String::with_capacity(44));
+        let mut text = Zeroizing::new(String::with_capacity(N.div_ceil(3).saturating_mul(4)));
         STANDARD.encode_string(secret.expose(), &mut text);
         serializer.serialize_str(&text)
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in super::super) fn deserialize<'de, const N: usize, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<Secret<32>, D::Error> {
+    ) -> Result<Secret<N>, D::Error> {
         let text = Zeroizing::new(String::deserialize(deserializer)?);
         let bytes =
             Zeroizing::new(STANDARD.decode(text.as_bytes()).map_err(|_| D::Error::custom("not base64"))?);
-        let array: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| D::Error::custom("not 32 bytes"))?;
+        let wrong_length = |_| D::Error::custom(format_args!("not {N} bytes"));
+        let array: &[u8; N] = bytes.as_slice().try_into().map_err(wrong_length)?;
         Ok(Secret::new(*array))
     }
 }
@@ -107,7 +108,7 @@ pub(super) mod optional_array {
     }
 }
 
-/// Secrets of 32 bytes that may have been erased.
+/// Secrets of a fixed length that may have been erased.
 pub(super) mod optional_secret {
     use keyglass_crypto::secret::Secret;
     use serde::{Deserialize, Serialize};
@@ -115,21 +116,21 @@ pub(super) mod optional_secret {
     use super::*;
 
     #[derive(Serialize)]
-    struct Borrowed<'a>(#[serde(with = "super::secret")] &'a Secret<32>);
+    struct Borrowed<'a, const N: usize>(#[serde(with = "super::secret")] &'a Secret<N>);
 
     #[derive(Deserialize)]
-    struct Owned(#[serde(with = "super::secret")] Secret<32>);
+    struct Owned<const N: usize>(#[serde(with = "super::secret")] Secret<N>);
 
-    pub(in super::super) fn serialize<S: Serializer>(
-        secret: &Option<Secret<32>>,
+    pub(in super::super) fn serialize<const N: usize, S: Serializer>(
+        secret: &Option<Secret<N>>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         secret.as_ref().map(Borrowed).serialize(serializer)
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in super::super) fn deserialize<'de, const N: usize, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<Option<Secret<32>>, D::Error> {
-        Ok(Option::<Owned>::deserialize(deserializer)?.map(|Owned(secret)| secret))
+    ) -> Result<Option<Secret<N>>, D::Error> {
+        Ok(Option::<Owned<N>>::deserialize(deserializer)?.map(|Owned(secret)| secret))
     }
 }

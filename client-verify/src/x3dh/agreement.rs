@@ -1,8 +1,8 @@
-//! The Diffie-Hellman outputs DH1 to DH4 and what is derived from them (X3DH sections 2.2 and 3.3).
+//! The Diffie-Hellman outputs DH1 to DH4 and what is derived from them (X3DH and PQXDH, sections 2.2 and 3.3).
 //!
-//! The input key material is `F ‖ DH1 ‖ DH2 ‖ DH3 [‖ DH4]` with `F` 32 bytes of 0xFF, the salt 32 zero bytes, and the
-//! `info` the transcript of the handshake: both parties derive the same keys only if they agree on every public value
-//! in it.
+//! The input key material is `F ‖ DH1 ‖ DH2 ‖ DH3 [‖ DH4] [‖ SS]` with `F` 32 bytes of 0xFF and `SS` the secret that ML-KEM
+//! encapsulated, in PQXDH; the salt is 32 zero bytes, and the `info` the transcript of the handshake: both parties derive
+//! the same keys only if they agree on every public value in it.
 
 use keyglass_crypto::{
     dh::{DhError, DhPublicKey, DhSecretKey},
@@ -20,7 +20,7 @@ const SALT: [u8; 32] = [0; 32];
 /// Bytes of output: root key, two chain keys, the first message's key and its nonce.
 const OUTPUT: usize = 32 * 4 + 12;
 
-/// `F ‖ DH1 ‖ DH2 ‖ DH3 [‖ DH4]`. Erased when dropped.
+/// `F ‖ DH1 ‖ DH2 ‖ DH3 [‖ DH4] [‖ SS]`. Erased when dropped.
 pub(super) struct KeyMaterial(Zeroizing<Vec<u8>>);
 
 /// What both parties derive. Erased when dropped.
@@ -47,11 +47,13 @@ pub(super) fn initiator(
     peer_identity: &DhPublicKey,
     signed: &DhPublicKey,
     one_time: Option<&DhPublicKey>,
+    encapsulated: Option<&Secret<32>>,
 ) -> Result<KeyMaterial, DhError> {
     let dh4 = one_time.map(|key| ephemeral.agree(key)).transpose()?;
     Ok(KeyMaterial::new(
         [&identity.agree(signed)?, &ephemeral.agree(peer_identity)?, &ephemeral.agree(signed)?],
         dh4.as_ref(),
+        encapsulated,
     ))
 }
 
@@ -65,20 +67,22 @@ pub(super) fn responder(
     one_time: Option<&DhSecretKey>,
     peer_identity: &DhPublicKey,
     peer_ephemeral: &DhPublicKey,
+    encapsulated: Option<&Secret<32>>,
 ) -> Result<KeyMaterial, DhError> {
     let dh4 = one_time.map(|key| key.agree(peer_ephemeral)).transpose()?;
     Ok(KeyMaterial::new(
         [&signed.agree(peer_identity)?, &identity.agree(peer_ephemeral)?, &signed.agree(peer_ephemeral)?],
         dh4.as_ref(),
+        encapsulated,
     ))
 }
 
 impl KeyMaterial {
-    fn new(first: [&Secret<32>; 3], fourth: Option<&Secret<32>>) -> Self {
+    fn new(first: [&Secret<32>; 3], fourth: Option<&Secret<32>>, encapsulated: Option<&Secret<32>>) -> Self {
         // Reserved whole, so that no copy is left behind by growing.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(32 * 5));
+        let mut bytes = Zeroizing::new(Vec::with_capacity(32 * 6));
         bytes.extend_from_slice(&F);
-        for output in first.into_iter().chain(fourth) {
+        for output in first.into_iter().chain(fourth).chain(encapsulated) {
             bytes.extend_from_slice(output.expose());
         }
         Self(bytes)
@@ -117,6 +121,11 @@ mod tests {
 
     /// Both sides, with and without a one-time prekey.
     fn both(one_time: bool) -> (Schedule, Schedule) {
+        both_with(one_time, None)
+    }
+
+    /// Both sides of PQXDH, where `encapsulated` is what ML-KEM gave.
+    fn both_with(one_time: bool, encapsulated: Option<&Secret<32>>) -> (Schedule, Schedule) {
         let (alice, ephemeral, bob, signed) = (key(1), key(2), key(3), key(4));
         let one_time = one_time.then(|| key(5));
         let a = initiator(
@@ -125,10 +134,11 @@ mod tests {
             &bob.public_key(),
             &signed.public_key(),
             one_time.as_ref().map(DhSecretKey::public_key).as_ref(),
+            encapsulated,
         )
         .unwrap();
-        let b = responder(&bob, &signed, one_time.as_ref(), &alice.public_key(), &ephemeral.public_key())
-            .unwrap();
+        let (alice, ephemeral) = (alice.public_key(), ephemeral.public_key());
+        let b = responder(&bob, &signed, one_time.as_ref(), &alice, &ephemeral, encapsulated).unwrap();
         (a.derive(b"transcript"), b.derive(b"transcript"))
     }
 
@@ -173,13 +183,17 @@ mod tests {
         ikm.extend(ephemeral.agree(&one_time.public_key()).unwrap().expose());
         let expected = hkdf_sha256::<32>(&[0; 32], &ikm, b"transcript");
         assert_eq!(both(true).0.root_key, expected);
+        ikm.extend([9; 32]);
+        let expected = hkdf_sha256::<32>(&[0; 32], &ikm, b"transcript");
+        assert_eq!(both_with(true, Some(&Secret::new([9; 32]))).0.root_key, expected);
+        assert_eq!(both_with(true, Some(&Secret::new([9; 32]))).1.root_key, expected);
     }
 
     /// The output is cut into its parts, and no byte is in two of them.
     #[test]
     fn the_parts_of_the_output_lie_side_by_side() {
         let shared = key(1).agree(&key(2).public_key()).unwrap();
-        let material = KeyMaterial::new([&shared, &shared, &shared], None);
+        let material = KeyMaterial::new([&shared, &shared, &shared], None, None);
         let output: Secret<OUTPUT> = hkdf_sha256(&SALT, &material.0, b"info");
         let Schedule { root_key, initiator_chain, responder_chain, message_key, message_nonce } =
             material.derive(b"info");

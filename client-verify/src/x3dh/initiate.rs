@@ -1,4 +1,4 @@
-//! Sending the initial message (X3DH section 3.3).
+//! Sending the initial message (X3DH and PQXDH, section 3.3).
 
 use keyglass_account::device::Suite;
 use keyglass_crypto::{
@@ -17,7 +17,7 @@ use super::{
 use crate::proven::ProvenBundle;
 
 /// The suites that this code runs.
-pub const SUITES: [Suite; 1] = [Suite::X3DH];
+pub const SUITES: [Suite; 2] = [Suite::X3DH, Suite::PQXDH];
 
 /// A device of one's own, with its secret.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +28,15 @@ pub struct OwnDevice<'a> {
     pub dh_secret: &'a DhSecretKey,
     /// The version of one's own label in which the device is proven.
     pub version: u32,
+}
+
+/// Bytes from a cryptographic source, for one call of [`initiate`] and for nothing else. Erased when dropped.
+#[derive(Debug)]
+pub struct HandshakeRandomness {
+    /// The ephemeral X25519 key.
+    pub ephemeral: Secret<32>,
+    /// What ML-KEM encapsulates with; X3DH leaves it unused.
+    pub encapsulation: Secret<32>,
 }
 
 /// Why no handshake was started.
@@ -56,17 +65,16 @@ pub struct Initiated {
     pub message: InitialMessage,
 }
 
-/// Runs X3DH with the device of `bundle` and encrypts `plaintext` to it.
+/// Runs the suite of `bundle`, X3DH or PQXDH, with its device and encrypts `plaintext` to it.
 ///
-/// `ephemeral` is 32 bytes from a cryptographic source, used for this call only; it is erased before this returns. Nothing
-/// in the message is signed by the initiator, so that it proves nothing to third parties.
+/// Nothing in the message is signed by the initiator, so that it proves nothing to third parties.
 ///
 /// # Errors
 /// [`InitiateError`].
 pub fn initiate(
     own: OwnDevice<'_>,
     bundle: ProvenBundle,
-    ephemeral: Secret<32>,
+    randomness: HandshakeRandomness,
     plaintext: &[u8],
 ) -> Result<Initiated, InitiateError> {
     if own.dh_secret.public_key() != own.party.dh_key {
@@ -75,15 +83,18 @@ pub fn initiate(
     if plaintext.len() > MAX_PLAINTEXT {
         return Err(InitiateError::TooLong);
     }
-    let ephemeral = DhSecretKey::from_bytes(ephemeral.expose());
+    let ephemeral = DhSecretKey::from_bytes(randomness.ephemeral.expose());
     let responder = bundle.device().party();
     let (signed_key, one_time_key) = (*bundle.signed_key(), bundle.one_time_key().copied());
+    let (kem_ciphertext, encapsulated) =
+        bundle.kem_key().map(|key| key.encapsulate(&randomness.encapsulation)).unzip();
     let header = Header {
         suite: bundle.suite(),
         sender_version: own.version,
         sender: own.party.clone(),
         ephemeral: ephemeral.public_key(),
         prekeys: bundle.prekeys(),
+        kem_ciphertext,
     };
     let transcript = Transcript {
         origin: bundle.device().origin(),
@@ -94,6 +105,7 @@ pub fn initiate(
         prekeys: header.prekeys,
         signed_key,
         one_time_key,
+        kem: bundle.kem_key().zip(header.kem_ciphertext.as_ref()),
     };
     let schedule = agreement::initiator(
         own.dh_secret,
@@ -101,6 +113,7 @@ pub fn initiate(
         &responder.dh_key,
         &signed_key,
         one_time_key.as_ref(),
+        encapsulated.as_ref(),
     )?
     .derive(&transcript.info());
     let associated_data = transcript.associated_data();

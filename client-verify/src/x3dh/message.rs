@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! struct {
-//!   uint8 format = 1;
+//!   uint8 format;                     1 without ML-KEM, 2 with it
 //!   uint16 suite;
 //!   opaque sender_label<1..255>;
 //!   uint32 sender_version;            version of the label in which the sender found itself proven
@@ -13,7 +13,11 @@
 //!   uint8 ephemeral_key[32];          EK
 //!   uint32 signed_prekey_id;
 //!   optional<OneTimeId> one_time;     { uint32 batch; uint32 id; }
-//!   opaque ciphertext<16..65126>;
+//!   if (format == 2)
+//!     KemKind kind;                   one_time(1), last_resort(2)
+//!     select (kind) { one_time: OneTimeId;  last_resort: uint32 id; }
+//!     opaque kem_ciphertext[1088];
+//!   opaque ciphertext<16..max>;       max is 65126 in format 1, 64029 in format 2
 //! } InitialMessage;
 //! ```
 //!
@@ -28,14 +32,18 @@ use keyglass_account::{
 };
 use keyglass_crypto::{
     dh::{DhError, DhPublicKey},
+    kem::{self, KemCiphertext},
     sign::{SignError, VerifyingKey},
 };
 use thiserror::Error;
 
-use super::transcript::{OneTimeId, Party, PreKeyIds};
+use super::transcript::{KEM_LAST_RESORT, KEM_ONE_TIME, KemId, OneTimeId, Party, PreKeyIds};
 
-/// The format that this code reads and writes.
+/// The format of messages without ML-KEM.
 const FORMAT: u8 = 1;
+
+/// The format of messages with it.
+const FORMAT_KEM: u8 = 2;
 
 /// Bytes of an authentication tag.
 const TAG: usize = 16;
@@ -43,14 +51,20 @@ const TAG: usize = 16;
 /// The most bytes of an initial message: as many as a mailbox takes.
 pub const MAX_MESSAGE: usize = MAX_MESSAGE_LEN;
 
-/// The most bytes of everything before the ciphertext, and of its length.
+/// The most bytes of everything before the ciphertext, and of its length, without ML-KEM.
 const MAX_HEADER: usize = 1 + 2 + 256 + 4 + 32 + 4 + 32 * 3 + 4 + 9 + 2;
 
-/// The most bytes of a ciphertext, its tag included.
-pub const MAX_CIPHERTEXT: usize = MAX_MESSAGE - MAX_HEADER;
+/// The most bytes that ML-KEM adds to a header.
+const MAX_KEM: usize = 1 + 8 + kem::CIPHERTEXT_LEN;
 
-/// The most bytes of a plaintext.
-pub const MAX_PLAINTEXT: usize = MAX_CIPHERTEXT - TAG;
+/// The most bytes of a ciphertext in format 1, its tag included.
+const MAX_CIPHERTEXT: usize = MAX_MESSAGE - MAX_HEADER;
+
+/// The most bytes of a ciphertext in format 2, its tag included.
+const MAX_CIPHERTEXT_KEM: usize = MAX_CIPHERTEXT - MAX_KEM;
+
+/// The most bytes of a plaintext, whatever the suite.
+pub const MAX_PLAINTEXT: usize = MAX_CIPHERTEXT_KEM - TAG;
 
 /// Why bytes are not an initial message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -81,22 +95,31 @@ pub(super) struct Header {
     pub sender: Party,
     pub ephemeral: DhPublicKey,
     pub prekeys: PreKeyIds,
+    /// There if and only if `prekeys` names an ML-KEM prekey.
+    pub kem_ciphertext: Option<KemCiphertext>,
 }
 
 impl Header {
     fn write(&self, out: &mut Writer) {
-        let Self { suite, sender_version, sender, ephemeral, prekeys } = self;
-        out.u8(FORMAT).u16(suite.0).opaque8(&sender.label).u32(*sender_version);
+        let Self { suite, sender_version, sender, ephemeral, prekeys, kem_ciphertext } = self;
+        out.u8(if prekeys.kem.is_some() { FORMAT_KEM } else { FORMAT })
+            .u16(suite.0)
+            .opaque8(&sender.label)
+            .u32(*sender_version);
         out.bytes(&sender.identity_key.to_bytes()).u32(sender.device_id);
         out.bytes(&sender.signing_key.to_bytes()).bytes(&sender.dh_key.to_bytes());
-        out.bytes(&ephemeral.to_bytes()).u32(prekeys.signed);
-        out.optional(prekeys.one_time.as_ref(), |out, id| {
-            out.u32(id.batch).u32(id.id);
-        });
+        out.bytes(&ephemeral.to_bytes());
+        prekeys.write(out);
+        if let Some(ciphertext) = kem_ciphertext {
+            out.bytes(ciphertext.as_bytes());
+        }
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, MessageError> {
-        reader.format(FORMAT)?;
+        let format = reader.u8()?;
+        if !matches!(format, FORMAT | FORMAT_KEM) {
+            return Err(CodecError::UnknownFormat(format).into());
+        }
         let suite = Suite(reader.u16()?);
         let label = reader.opaque8(1, MAX_LABEL_LEN)?.to_vec();
         let sender_version = reader.u32()?;
@@ -106,14 +129,20 @@ impl Header {
         let dh_key = DhPublicKey::from_bytes(&reader.array()?)?;
         let ephemeral = DhPublicKey::from_bytes(&reader.array()?)?;
         let signed = reader.u32()?;
-        let one_time = reader
-            .optional(|reader| Ok::<_, CodecError>(OneTimeId { batch: reader.u32()?, id: reader.u32()? }))?;
+        let one_time = reader.optional(read_one_time)?;
+        let (kem, kem_ciphertext) = if format == FORMAT_KEM {
+            let id = read_kem(reader)?;
+            (Some(id), Some(KemCiphertext::from_bytes(&reader.array()?)))
+        } else {
+            (None, None)
+        };
         Ok(Self {
             suite,
             sender_version,
             sender: Party { label, identity_key, device_id, signing_key, dh_key },
             ephemeral,
-            prekeys: PreKeyIds { signed, one_time },
+            prekeys: PreKeyIds { signed, one_time, kem },
+            kem_ciphertext,
         })
     }
 
@@ -126,6 +155,18 @@ impl Header {
     }
 }
 
+fn read_one_time(reader: &mut Reader<'_>) -> Result<OneTimeId, CodecError> {
+    Ok(OneTimeId { batch: reader.u32()?, id: reader.u32()? })
+}
+
+fn read_kem(reader: &mut Reader<'_>) -> Result<KemId, CodecError> {
+    match reader.u8()? {
+        KEM_ONE_TIME => read_one_time(reader).map(KemId::OneTime),
+        KEM_LAST_RESORT => reader.u32().map(KemId::LastResort),
+        other => Err(CodecError::UnknownVariant(other)),
+    }
+}
+
 impl InitialMessage {
     /// Decodes a message, all of `bytes`.
     ///
@@ -134,7 +175,8 @@ impl InitialMessage {
     pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
         let mut reader = Reader::new(bytes);
         let header = Header::read(&mut reader)?;
-        let length = reader.count16(TAG, MAX_CIPHERTEXT)?;
+        let max = if header.prekeys.kem.is_some() { MAX_CIPHERTEXT_KEM } else { MAX_CIPHERTEXT };
+        let length = reader.count16(TAG, max)?;
         let ciphertext = reader.bytes(length)?.to_vec();
         reader.end()?;
         Ok(Self { header, ciphertext })
@@ -159,6 +201,12 @@ impl InitialMessage {
     #[must_use]
     pub fn claimed_version(&self) -> u32 {
         self.header.sender_version
+    }
+
+    /// The suite that it names.
+    #[must_use]
+    pub fn suite(&self) -> Suite {
+        self.header.suite
     }
 
     /// The prekeys that it uses.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use keyglass_account::device::Suite;
 use keyglass_crypto::{
     dh::{DhPublicKey, DhSecretKey},
+    kem::KemSecretKey,
     secret::Secret,
     sign::SigningKey,
 };
@@ -13,7 +14,44 @@ use proptest::prelude::*;
 use super::*;
 use crate::proven::{ProvenBundle, ProvenDevice};
 
+mod pqxdh;
+
 const ORIGIN: &str = "log.example/origin";
+
+/// What a bundle has.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    one_time: bool,
+    kem: Option<KemId>,
+}
+
+/// Every kind of handshake.
+const KINDS: [Kind; 6] = [
+    Kind { one_time: false, kem: None },
+    Kind { one_time: true, kem: None },
+    Kind { one_time: false, kem: Some(LAST_RESORT) },
+    Kind { one_time: true, kem: Some(LAST_RESORT) },
+    Kind { one_time: false, kem: Some(ONE_TIME_KEM) },
+    Kind { one_time: true, kem: Some(ONE_TIME_KEM) },
+];
+
+impl From<bool> for Kind {
+    /// X3DH with or without a one-time prekey.
+    fn from(one_time: bool) -> Self {
+        Self { one_time, kem: None }
+    }
+}
+
+impl Kind {
+    fn suite(self) -> Suite {
+        if self.kem.is_some() { Suite::PQXDH } else { Suite::X3DH }
+    }
+
+    /// Whether its message comes again only as long as the handshake is remembered.
+    fn is_replayable(self) -> bool {
+        !self.one_time && !matches!(self.kem, Some(KemId::OneTime(_)))
+    }
+}
 
 struct Side {
     party: Party,
@@ -38,7 +76,7 @@ impl Side {
     }
 
     fn proven(&self) -> ProvenDevice {
-        ProvenDevice::for_tests(ORIGIN, self.party.clone(), vec![Suite::X3DH])
+        ProvenDevice::for_tests(ORIGIN, self.party.clone(), SUITES.to_vec())
     }
 }
 
@@ -47,6 +85,7 @@ impl Side {
 struct Keys {
     signed: BTreeMap<u32, DhSecretKey>,
     one_time: BTreeMap<OneTimeId, Option<DhSecretKey>>,
+    kem: BTreeMap<KemId, Option<[u8; 64]>>,
     seen: Vec<HandshakeId>,
 }
 
@@ -54,6 +93,9 @@ impl Keys {
     fn absorb(&mut self, received: &Received) {
         if let Some(id) = received.consumed {
             self.one_time.insert(id, None);
+        }
+        if let Some(id) = received.consumed_kem {
+            self.kem.insert(KemId::OneTime(id), None);
         }
         self.seen.push(received.session.handshake);
     }
@@ -75,9 +117,24 @@ impl Memory for Keys {
             None => OneTimeSecret::Unknown,
         }
     }
+
+    fn kem_prekey(&self, id: &KemId) -> PreKeySecret<KemSecretKey> {
+        match self.kem.get(id) {
+            Some(Some(seed)) => PreKeySecret::Live(KemSecretKey::from_seed(seed)),
+            Some(None) => PreKeySecret::Consumed,
+            None => PreKeySecret::Unknown,
+        }
+    }
 }
 
 const ONE_TIME: OneTimeId = OneTimeId { batch: 2, id: 9 };
+const ONE_TIME_KEM: KemId = KemId::OneTime(OneTimeId { batch: 4, id: 11 });
+const LAST_RESORT: KemId = KemId::LastResort(5);
+
+/// As a test wants it: the ephemeral key is that of `seed`.
+fn randomness(seed: u8) -> HandshakeRandomness {
+    HandshakeRandomness { ephemeral: Secret::new([seed; 32]), encapsulation: Secret::new([!seed; 32]) }
+}
 
 struct World {
     alice: Side,
@@ -90,21 +147,24 @@ impl World {
         let mut keys = Keys::default();
         keys.signed.insert(7, DhSecretKey::from_bytes(&[30; 32]));
         keys.one_time.insert(ONE_TIME, Some(DhSecretKey::from_bytes(&[31; 32])));
+        keys.kem.insert(ONE_TIME_KEM, Some([32; 64]));
+        keys.kem.insert(LAST_RESORT, Some([33; 64]));
         Self { alice: Side::new("alice", 1), bob: Side::new("bob", 2), keys }
     }
 
-    fn bundle(&self, one_time: bool) -> ProvenBundle {
-        let one_time = one_time.then(|| (ONE_TIME, DhSecretKey::from_bytes(&[31; 32]).public_key()));
-        ProvenBundle::for_tests(
-            self.bob.proven(),
-            Suite::X3DH,
-            (7, DhSecretKey::from_bytes(&[30; 32]).public_key()),
-            one_time,
-        )
+    fn bundle(&self, kind: impl Into<Kind>) -> ProvenBundle {
+        let kind = kind.into();
+        let one_time = kind.one_time.then(|| (ONE_TIME, DhSecretKey::from_bytes(&[31; 32]).public_key()));
+        let kem = kind.kem.map(|id| {
+            let seed = if id == LAST_RESORT { 33 } else { 32 };
+            (id, KemSecretKey::from_seed(&[seed; 64]).public_key().clone())
+        });
+        let signed = (7, DhSecretKey::from_bytes(&[30; 32]).public_key());
+        ProvenBundle::for_tests(self.bob.proven(), kind.suite(), signed, one_time, kem)
     }
 
-    fn send(&self, one_time: bool, ephemeral: u8, text: &[u8]) -> Initiated {
-        initiate(self.alice.own(), self.bundle(one_time), Secret::new([ephemeral; 32]), text).unwrap()
+    fn send(&self, kind: impl Into<Kind>, seed: u8, text: &[u8]) -> Initiated {
+        initiate(self.alice.own(), self.bundle(kind), randomness(seed), text).unwrap()
     }
 
     fn accept(&self, message: &InitialMessage) -> Result<Accepted, AcceptError> {
@@ -124,28 +184,31 @@ impl World {
 
 #[test]
 fn both_sides_agree_and_the_text_arrives() {
-    for one_time in [false, true] {
+    for kind in KINDS {
         let mut world = World::new();
-        let sent = world.send(one_time, 40, b"hello");
+        let sent = world.send(kind, 40, b"hello");
         let wire = sent.message.encode();
         let received = world.receive(&InitialMessage::decode(&wire).unwrap()).unwrap().unwrap();
         assert_eq!(received.plaintext.as_slice(), b"hello");
-        assert_eq!(received.consumed, one_time.then_some(ONE_TIME));
+        assert_eq!(received.consumed, kind.one_time.then_some(ONE_TIME));
+        assert_eq!(received.consumed_kem, kind.kem.and_then(|id| id.one_time()));
+        assert_eq!(received.used_one_time(), !kind.is_replayable());
         let (a, b) = (&sent.session, &received.session);
         assert_eq!(a.keys, b.keys);
         assert_eq!(a.associated_data, b.associated_data);
         assert_eq!(a.handshake, b.handshake);
         assert_eq!((a.ephemeral, a.ratchet_key), (b.ephemeral, b.ratchet_key));
         assert_eq!((a.role, b.role), (Role::Initiator, Role::Responder));
+        assert_eq!((a.suite, b.suite), (kind.suite(), kind.suite()));
         assert_eq!((&a.peer, &b.peer), (&world.bob.party, &world.alice.party));
     }
 }
 
 #[test]
 fn a_redelivery_changes_nothing_and_shows_nothing() {
-    for one_time in [false, true] {
+    for kind in KINDS {
         let mut world = World::new();
-        let sent = world.send(one_time, 40, b"hello");
+        let sent = world.send(kind, 40, b"hello");
         assert!(world.receive(&sent.message).unwrap().is_some());
         for _ in 0..3 {
             assert!(world.receive(&sent.message).unwrap().is_none());
@@ -156,22 +219,26 @@ fn a_redelivery_changes_nothing_and_shows_nothing() {
 
 #[test]
 fn a_redelivery_with_another_ciphertext_is_still_a_redelivery() {
-    let mut world = World::new();
-    let sent = world.send(true, 40, b"hello");
-    world.receive(&sent.message).unwrap();
-    let mut altered = sent.message;
-    altered.ciphertext[0] ^= 1;
-    assert!(world.receive(&altered).unwrap().is_none());
+    for kind in KINDS {
+        let mut world = World::new();
+        let sent = world.send(kind, 40, b"hello");
+        world.receive(&sent.message).unwrap();
+        let mut altered = sent.message;
+        altered.ciphertext[0] ^= 1;
+        assert!(world.receive(&altered).unwrap().is_none());
+    }
 }
 
 #[test]
 fn an_altered_message_does_not_spoil_the_genuine_one() {
-    let mut world = World::new();
-    let sent = world.send(true, 40, b"hello");
-    let mut altered = sent.message.clone();
-    altered.ciphertext[0] ^= 1;
-    assert_eq!(world.receive(&altered).unwrap_err(), AcceptError::NotAuthentic);
-    assert!(world.receive(&sent.message).unwrap().is_some());
+    for kind in KINDS {
+        let mut world = World::new();
+        let sent = world.send(kind, 40, b"hello");
+        let mut altered = sent.message.clone();
+        altered.ciphertext[0] ^= 1;
+        assert_eq!(world.receive(&altered).unwrap_err(), AcceptError::NotAuthentic);
+        assert!(world.receive(&sent.message).unwrap().is_some());
+    }
 }
 
 #[test]
@@ -211,10 +278,10 @@ fn each_failure_has_its_own_name() {
         AcceptError::WrongSecret
     );
     let wrong = OwnDevice { dh_secret: &mallory.dh, ..world.alice.own() };
-    let error = initiate(wrong, world.bundle(true), Secret::new([1; 32]), b"").unwrap_err();
+    let error = initiate(wrong, world.bundle(true), randomness(1), b"").unwrap_err();
     assert_eq!(error, InitiateError::WrongSecret);
     let long = vec![0; MAX_PLAINTEXT + 1];
-    let error = initiate(world.alice.own(), world.bundle(true), Secret::new([1; 32]), &long).unwrap_err();
+    let error = initiate(world.alice.own(), world.bundle(true), randomness(1), &long).unwrap_err();
     assert_eq!(error, InitiateError::TooLong);
 }
 
@@ -222,7 +289,7 @@ fn each_failure_has_its_own_name() {
 fn the_longest_message_has_the_announced_length() {
     let mut world = World::new();
     world.alice.party.label = vec![b'a'; 255];
-    let sent = world.send(true, 40, &vec![0; MAX_PLAINTEXT]);
+    let sent = world.send(KINDS[5], 40, &vec![0; MAX_PLAINTEXT]);
     let bytes = sent.message.encode();
     assert_eq!(bytes.len(), MAX_MESSAGE);
     assert!(world.receive(&InitialMessage::decode(&bytes).unwrap()).unwrap().is_some());
@@ -235,7 +302,7 @@ fn a_sender_without_the_secret_of_the_proven_device_is_not_believed() {
     let mallory = DhSecretKey::from_bytes(&[66; 32]);
     let party = Party { dh_key: mallory.public_key(), ..world.alice.party.clone() };
     let own = OwnDevice { party: &party, dh_secret: &mallory, version: 3 };
-    let mut message = initiate(own, world.bundle(true), Secret::new([40; 32]), b"hello").unwrap().message;
+    let mut message = initiate(own, world.bundle(true), randomness(40), b"hello").unwrap().message;
     assert_eq!(world.accept(&message).unwrap_err(), AcceptError::SenderNotProven);
     message.header.sender = world.alice.party.clone();
     assert_eq!(world.accept(&message).unwrap_err(), AcceptError::NotAuthentic);
@@ -244,38 +311,42 @@ fn a_sender_without_the_secret_of_the_proven_device_is_not_believed() {
 /// The log is part of what both sides agree on: the same keys in another log are another handshake.
 #[test]
 fn a_message_does_not_carry_over_to_another_log() {
-    let world = World::new();
-    let sent = world.send(true, 40, b"hello");
-    let elsewhere =
-        ProvenDevice::for_tests("log.example/other", world.alice.party.clone(), vec![Suite::X3DH]);
-    let error = accept(world.bob.own(), &elsewhere, &world.keys, &sent.message).unwrap_err();
-    assert_eq!(error, AcceptError::NotAuthentic);
+    for kind in KINDS {
+        let world = World::new();
+        let sent = world.send(kind, 40, b"hello");
+        let party = world.alice.party.clone();
+        let elsewhere = ProvenDevice::for_tests("log.example/other", party, SUITES.to_vec());
+        let error = accept(world.bob.own(), &elsewhere, &world.keys, &sent.message).unwrap_err();
+        assert_eq!(error, AcceptError::NotAuthentic);
+    }
 }
 
 /// Every public value of both parties and every prekey is bound: whoever disagrees on one derives other keys.
 #[test]
 fn every_public_value_is_bound() {
-    let world = World::new();
-    let sent = world.send(true, 40, b"hello");
-    let other = Side::new("eve", 9);
-    let alter: [fn(&mut Party, &Side); 4] = [
-        |party, other| party.label = other.party.label.clone(),
-        |party, other| party.identity_key = other.party.identity_key,
-        |party, other| party.device_id = other.party.device_id,
-        |party, other| party.signing_key = other.party.signing_key,
-    ];
-    for change in alter {
-        let mut bob = world.bob.party.clone();
-        change(&mut bob, &other);
-        let own = OwnDevice { party: &bob, ..world.bob.own() };
-        let error = accept(own, &world.alice.proven(), &world.keys, &sent.message).unwrap_err();
-        assert_eq!(error, AcceptError::NotAuthentic);
+    for kind in KINDS {
+        let world = World::new();
+        let sent = world.send(kind, 40, b"hello");
+        let other = Side::new("eve", 9);
+        let alter: [fn(&mut Party, &Side); 4] = [
+            |party, other| party.label = other.party.label.clone(),
+            |party, other| party.identity_key = other.party.identity_key,
+            |party, other| party.device_id = other.party.device_id,
+            |party, other| party.signing_key = other.party.signing_key,
+        ];
+        for change in alter {
+            let mut bob = world.bob.party.clone();
+            change(&mut bob, &other);
+            let own = OwnDevice { party: &bob, ..world.bob.own() };
+            let error = accept(own, &world.alice.proven(), &world.keys, &sent.message).unwrap_err();
+            assert_eq!(error, AcceptError::NotAuthentic);
 
-        let mut message = sent.message.clone();
-        change(&mut message.header.sender, &other);
-        let claimed = ProvenDevice::for_tests(ORIGIN, message.header.sender.clone(), vec![Suite::X3DH]);
-        let error = accept(world.bob.own(), &claimed, &world.keys, &message).unwrap_err();
-        assert_eq!(error, AcceptError::NotAuthentic);
+            let mut message = sent.message.clone();
+            change(&mut message.header.sender, &other);
+            let claimed = ProvenDevice::for_tests(ORIGIN, message.header.sender.clone(), vec![Suite::X3DH]);
+            let error = accept(world.bob.own(), &claimed, &world.keys, &message).unwrap_err();
+            assert_eq!(error, AcceptError::NotAuthentic);
+        }
     }
 }
 
@@ -323,34 +394,34 @@ fn keys_of_small_order_do_not_decode() {
 /// Every single bit of the message, flipped: refused, or a redelivery of nothing.
 #[test]
 fn no_flipped_bit_is_accepted() {
-    for one_time in [false, true] {
+    for kind in KINDS {
         let world = World::new();
-        let bytes = world.send(one_time, 40, b"hello").message.encode();
+        let bytes = world.send(kind, 40, b"hello").message.encode();
         let mut refused = 0;
-        for index in 0..bytes.len() * 8 {
+        // Of the long messages of PQXDH, one bit of each byte.
+        let step = if kind.kem.is_some() { 7 } else { 1 };
+        for index in (0..bytes.len() * 8).step_by(step) {
             let mut bytes = bytes.clone();
             bytes[index / 8] ^= 1 << (index % 8);
-            let Ok(message) = InitialMessage::decode(&bytes) else {
-                refused += 1;
-                continue;
-            };
-            // The worst case: the log proves whatever sender the message now claims.
-            let claimed =
-                ProvenDevice::for_tests(ORIGIN, message.claimed_sender().clone(), vec![Suite::X3DH]);
-            assert!(accept(world.bob.own(), &claimed, &world.keys, &message).is_err(), "bit {index}");
             refused += 1;
+            let Ok(message) = InitialMessage::decode(&bytes) else { continue };
+            // The worst case: the log proves whatever sender the message now claims.
+            let claimed = ProvenDevice::for_tests(ORIGIN, message.claimed_sender().clone(), SUITES.to_vec());
+            assert!(accept(world.bob.own(), &claimed, &world.keys, &message).is_err(), "bit {index}");
         }
-        assert_eq!(refused, bytes.len() * 8);
+        assert!(refused >= bytes.len());
     }
 }
 
 #[test]
 fn no_truncation_or_extension_decodes() {
-    let bytes = World::new().send(true, 40, b"hello").message.encode();
-    for end in 0..bytes.len() {
-        assert!(InitialMessage::decode(&bytes[..end]).is_err());
+    for kind in KINDS {
+        let bytes = World::new().send(kind, 40, b"hello").message.encode();
+        for end in 0..bytes.len() {
+            assert!(InitialMessage::decode(&bytes[..end]).is_err());
+        }
+        assert!(InitialMessage::decode(&[bytes, vec![0]].concat()).is_err());
     }
-    assert!(InitialMessage::decode(&[bytes, vec![0]].concat()).is_err());
 }
 
 proptest! {
@@ -362,9 +433,9 @@ proptest! {
     }
 
     #[test]
-    fn any_text_arrives(text in proptest::collection::vec(any::<u8>(), 0..2000), seed in 1u8..250, one_time: bool) {
+    fn any_text_arrives(text in proptest::collection::vec(any::<u8>(), 0..2000), seed in 1u8..250, kind in 0..KINDS.len()) {
         let mut world = World::new();
-        let sent = world.send(one_time, seed, &text);
+        let sent = world.send(KINDS[kind], seed, &text);
         let decoded = InitialMessage::decode(&sent.message.encode()).unwrap();
         prop_assert_eq!(&decoded, &sent.message);
         let received = world.receive(&decoded).unwrap().unwrap();
@@ -418,5 +489,5 @@ fn a_message_says_who_sent_it_and_where_that_is_proven() {
     let message = InitialMessage::decode(&sent.encode()).unwrap();
     assert_eq!(message, sent);
     assert_eq!((message.claimed_sender(), message.claimed_version()), (&world.alice.party, 3));
-    assert_eq!(message.prekeys(), PreKeyIds { signed: 7, one_time: Some(ONE_TIME) });
+    assert_eq!(message.prekeys(), PreKeyIds { signed: 7, one_time: Some(ONE_TIME), kem: None });
 }

@@ -4,14 +4,26 @@
 //! what a redelivered message still tells when the one-time prekey is long erased.
 
 use keyglass_account::{codec::Writer, device::Suite};
-use keyglass_crypto::{dh::DhPublicKey, hash::sha256, sign::VerifyingKey};
+use keyglass_crypto::{
+    dh::DhPublicKey,
+    hash::sha256,
+    kem::{KemCiphertext, KemPublicKey},
+    sign::VerifyingKey,
+};
 
-/// Starts HKDF's `info`.
+/// Starts HKDF's `info` of X3DH.
 const INFO: &str = "keyglass x3dh v1";
+/// Starts HKDF's `info` of PQXDH, in the form that its specification gives (section 2.2): application, curve, hash, KEM.
+const PQXDH_INFO: &str = "keyglass pqxdh v1_CURVE25519_SHA-256_ML-KEM-768";
 /// Starts the associated data.
 const ASSOCIATED: &str = "keyglass x3dh associated data v1";
 /// Starts what a handshake's id hashes.
 const HANDSHAKE: &str = "keyglass x3dh handshake v1";
+
+/// Stands before the id of a one-time ML-KEM prekey.
+pub(super) const KEM_ONE_TIME: u8 = 1;
+/// Stands before the id of a last-resort ML-KEM prekey.
+pub(super) const KEM_LAST_RESORT: u8 = 2;
 
 /// One side of a handshake: a device, and the account that it speaks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,21 +56,58 @@ pub struct OneTimeId {
     pub id: u32,
 }
 
+/// Where an ML-KEM prekey is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KemId {
+    /// A one-time prekey, which serves one handshake.
+    OneTime(OneTimeId),
+    /// The last-resort prekey with this number, which serves any number of them.
+    LastResort(u32),
+}
+
+impl KemId {
+    /// The one-time prekey, if it is one.
+    #[must_use]
+    pub fn one_time(&self) -> Option<OneTimeId> {
+        match self {
+            Self::OneTime(id) => Some(*id),
+            Self::LastResort(_) => None,
+        }
+    }
+}
+
+impl core::fmt::Display for KemId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::OneTime(id) => write!(f, "one-time KEM prekey {} of batch {}", id.id, id.batch),
+            Self::LastResort(id) => write!(f, "last-resort KEM prekey {id}"),
+        }
+    }
+}
+
 /// The prekeys of the responder that a handshake uses, by their ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PreKeyIds {
     /// The signed prekey.
     pub signed: u32,
-    /// The one-time prekey, unless the pool was empty.
+    /// The one-time X25519 prekey, unless the pool was empty.
     pub one_time: Option<OneTimeId>,
+    /// The ML-KEM prekey: one in PQXDH, none in X3DH.
+    pub kem: Option<KemId>,
 }
 
 impl PreKeyIds {
-    fn write(&self, out: &mut Writer) {
+    /// As in the message's header. The ML-KEM prekey stands at the end and only if there is one.
+    pub(super) fn write(&self, out: &mut Writer) {
         out.u32(self.signed);
         out.optional(self.one_time.as_ref(), |out, id| {
             out.u32(id.batch).u32(id.id);
         });
+        match self.kem {
+            None => out,
+            Some(KemId::OneTime(id)) => out.u8(KEM_ONE_TIME).u32(id.batch).u32(id.id),
+            Some(KemId::LastResort(id)) => out.u8(KEM_LAST_RESORT).u32(id),
+        };
     }
 }
 
@@ -79,24 +128,34 @@ pub(super) struct Transcript<'a> {
     pub prekeys: PreKeyIds,
     pub signed_key: DhPublicKey,
     pub one_time_key: Option<DhPublicKey>,
+    /// The ML-KEM prekey and what was encapsulated to it, in PQXDH.
+    pub kem: Option<(&'a KemPublicKey, &'a KemCiphertext)>,
 }
 
 impl Transcript<'_> {
     /// HKDF's `info`.
     pub(super) fn info(&self) -> Vec<u8> {
-        let mut out = self.start(INFO);
+        let mut out = self.start(if self.kem.is_some() { PQXDH_INFO } else { INFO });
         out.bytes(&self.ephemeral.to_bytes());
         self.prekeys.write(&mut out);
         out.bytes(&self.signed_key.to_bytes());
         out.optional(self.one_time_key.as_ref(), |out, key| {
             out.bytes(&key.to_bytes());
         });
+        if let Some((key, ciphertext)) = self.kem {
+            out.bytes(key.as_bytes()).bytes(ciphertext.as_bytes());
+        }
         out.finish()
     }
 
-    /// AD: both parties' identities, for this message and for those of the ratchet that follows.
+    /// AD: both parties' identities, for this message and for those of the ratchet that follows; in PQXDH also the ML-KEM
+    /// prekey, as its specification has it.
     pub(super) fn associated_data(&self) -> Vec<u8> {
-        self.start(ASSOCIATED).finish()
+        let mut out = self.start(ASSOCIATED);
+        if let Some((key, _)) = self.kem {
+            out.bytes(key.as_bytes());
+        }
+        out.finish()
     }
 
     fn start(&self, tag: &str) -> Writer {
@@ -126,7 +185,7 @@ pub(super) fn handshake_id(
 
 #[cfg(test)]
 mod tests {
-    use keyglass_crypto::{dh::DhSecretKey, sign::SigningKey};
+    use keyglass_crypto::{dh::DhSecretKey, kem::KemSecretKey, secret::Secret, sign::SigningKey};
 
     use super::*;
 
@@ -171,11 +230,12 @@ mod tests {
             initiator: &initiators[0],
             responder: &responders[0],
             ephemeral: dh(20),
-            prekeys: PreKeyIds { signed: 7, one_time },
+            prekeys: PreKeyIds { signed: 7, one_time, kem: None },
             signed_key: dh(21),
             one_time_key: Some(dh(22)),
+            kem: None,
         };
-        let ids = |signed, one_time| PreKeyIds { signed, one_time };
+        let ids = |signed, one_time| PreKeyIds { signed, one_time, kem: None };
         let mut parties = vec![
             base.clone(),
             Transcript { origin: "log.example/other", ..base.clone() },
@@ -197,6 +257,28 @@ mod tests {
             Transcript { one_time_key: Some(dh(23)), ..base.clone() },
             Transcript { one_time_key: None, ..base.clone() },
         ]);
+        // PQXDH: the key and ciphertext of ML-KEM, and which prekey it was.
+        let secrets = [1, 2].map(|seed| KemSecretKey::from_seed(&[seed; 64]));
+        let keys = secrets.each_ref().map(KemSecretKey::public_key);
+        let ciphertexts = keys.map(|key| key.encapsulate(&Secret::new([3; 32])).0);
+        let with = |kem, key, ciphertext| Transcript {
+            suite: Suite::PQXDH,
+            prekeys: PreKeyIds { kem: Some(kem), ..base.prekeys },
+            kem: Some((key, ciphertext)),
+            ..base.clone()
+        };
+        let last_resort = KemId::LastResort(7);
+        let (first, second) = (OneTimeId { batch: 2, id: 9 }, OneTimeId { batch: 2, id: 10 });
+        all.extend([
+            with(last_resort, keys[0], &ciphertexts[0]),
+            with(last_resort, keys[1], &ciphertexts[0]),
+            with(last_resort, keys[0], &ciphertexts[1]),
+            with(KemId::LastResort(8), keys[0], &ciphertexts[0]),
+            with(KemId::OneTime(first), keys[0], &ciphertexts[0]),
+            with(KemId::OneTime(second), keys[0], &ciphertexts[0]),
+        ]);
+        let bound = |key| with(last_resort, key, &ciphertexts[0]).associated_data();
+        assert_ne!(bound(keys[0]), bound(keys[1]));
         let infos: Vec<Vec<u8>> = all.iter().map(Transcript::info).collect();
         assert_distinct(&infos);
         assert!(infos.iter().all(|info| !data.contains(info)));
@@ -206,7 +288,7 @@ mod tests {
     #[test]
     fn a_handshake_is_identified_by_whose_it_is() {
         let (initiators, responders) = (with_variants(1), with_variants(10));
-        let prekeys = PreKeyIds { signed: 7, one_time: Some(OneTimeId { batch: 2, id: 9 }) };
+        let prekeys = PreKeyIds { signed: 7, one_time: Some(OneTimeId { batch: 2, id: 9 }), kem: None };
         let id = |initiator, responder, ephemeral, prekeys: &PreKeyIds| {
             handshake_id(initiator, responder, &dh(ephemeral), prekeys)
         };
@@ -217,6 +299,10 @@ mod tests {
         ids.push(id(initiator, responder, 23, &prekeys));
         ids.push(id(initiator, responder, 20, &PreKeyIds { signed: 8, ..prekeys }));
         ids.push(id(initiator, responder, 20, &PreKeyIds { one_time: None, ..prekeys }));
+        let one_time = OneTimeId { batch: 2, id: 9 };
+        for kem in [KemId::LastResort(7), KemId::LastResort(8), KemId::OneTime(one_time)] {
+            ids.push(id(initiator, responder, 20, &PreKeyIds { kem: Some(kem), ..prekeys }));
+        }
         assert_distinct(&ids);
         assert_eq!(id(initiator, responder, 20, &prekeys), ids[0]);
     }

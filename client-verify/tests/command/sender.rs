@@ -6,7 +6,7 @@ use keyglass_account::{
 };
 use keyglass_client_verify::{
     proven::{self, Proving, Unverified, Witnessing},
-    x3dh::{self, OwnDevice, Party},
+    x3dh::{self, HandshakeRandomness, OwnDevice, Party},
 };
 use keyglass_crypto::{dh::DhSecretKey, secret::Secret};
 use keyglass_keytrans::{
@@ -48,8 +48,12 @@ pub fn send_as_bob(server: &Server, to: &str, payload: &[u8]) {
     };
     let bob = OwnDevice { party: &party, dh_secret: &dh_secret, version: 0 };
     let queue_length = world.mailboxes.values().map(Vec::len).sum::<usize>();
-    let (ephemeral, id) = ([queue_length as u8 + 50; 32], Id128([queue_length as u8; 16]));
-    let initiated = x3dh::initiate(bob, bundle, Secret::new(ephemeral), payload).unwrap();
+    let (seed, id) = (queue_length as u8 + 50, Id128([queue_length as u8; 16]));
+    let randomness = HandshakeRandomness {
+        ephemeral: Secret::new([seed; 32]),
+        encapsulation: Secret::new([seed + 100; 32]),
+    };
+    let initiated = x3dh::initiate(bob, bundle, randomness, payload).unwrap();
     let body = Base64::new(initiated.message.encode()).unwrap();
     let queue = world.mailboxes.entry((to.as_bytes().to_vec(), 1)).or_default();
     queue.push(Message { id, received: now(), body });

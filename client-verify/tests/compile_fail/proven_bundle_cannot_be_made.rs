@@ -5,7 +5,7 @@ use keyglass_client_verify::proven::{ProvenBundle, ProvenDevice};
 use keyglass_crypto::dh::DhPublicKey;
 
 fn attempt(device: ProvenDevice, key: DhPublicKey) -> ProvenBundle {
-    ProvenBundle { device, suite: Suite::X3DH, signed: (1, key), one_time: None }
+    ProvenBundle { device, suite: Suite::X3DH, signed: (1, key), one_time: None, kem: None }
 }
 
 fn main() {}

@@ -2,13 +2,12 @@
 
 use keyglass_client_verify::{
     proven::ProvenBundle,
-    x3dh::{OwnDevice, initiate},
+    x3dh::{HandshakeRandomness, OwnDevice, initiate},
 };
-use keyglass_crypto::secret::Secret;
 
-fn attempt(own: OwnDevice<'_>, bundle: ProvenBundle) {
-    let _ = initiate(own, bundle, Secret::new([0; 32]), b"one");
-    let _ = initiate(own, bundle, Secret::new([1; 32]), b"two");
+fn attempt(own: OwnDevice<'_>, bundle: ProvenBundle, first: HandshakeRandomness, second: HandshakeRandomness) {
+    let _ = initiate(own, bundle, first, b"one");
+    let _ = initiate(own, bundle, second, b"two");
 }
 
 fn main() {}

@@ -3,12 +3,11 @@
 use keyglass_account::prekey::PreKeyBundle;
 use keyglass_client_verify::{
     proven::Unverified,
-    x3dh::{OwnDevice, initiate},
+    x3dh::{HandshakeRandomness, OwnDevice, initiate},
 };
-use keyglass_crypto::secret::Secret;
 
-fn attempt(own: OwnDevice<'_>, bundle: Unverified<PreKeyBundle>) {
-    let _ = initiate(own, bundle, Secret::new([0; 32]), b"");
+fn attempt(own: OwnDevice<'_>, bundle: Unverified<PreKeyBundle>, randomness: HandshakeRandomness) {
+    let _ = initiate(own, bundle, randomness, b"");
 }
 
 fn main() {}
