@@ -15,6 +15,7 @@ use super::*;
 use crate::proven::{ProvenBundle, ProvenDevice};
 
 mod pqxdh;
+mod vectors;
 
 const ORIGIN: &str = "log.example/origin";
 
