@@ -40,8 +40,10 @@ pub const MESSAGES_ACK: &str = "/v1/messages/ack";
 pub const MAX_UPLOAD_BATCHES: usize = 4;
 /// Batches of ML-KEM keys in one upload at most.
 pub const MAX_UPLOAD_KEM_BATCHES: usize = 2;
-/// Targets of one [`FetchBundles`] at most.
+/// Targets of one [`FetchBundles`] at most, and accounts at most.
 pub const MAX_TARGETS: usize = 64;
+/// Bundles in one answer at most: the targets and all devices of the accounts together.
+pub const MAX_BUNDLES: usize = 256;
 /// Bytes of one message at most.
 pub const MAX_MESSAGE_LEN: usize = 64 * 1024;
 /// Messages in one answer at most.
@@ -53,6 +55,8 @@ pub const MAX_ACKS: usize = 1000;
 pub const MAX_UPLOAD_BODY: usize = 768 * 1024;
 /// Bytes in the body of any other request at most.
 pub const MAX_BODY: usize = 128 * 1024;
+/// Bytes in the body of [`Bundles`] at most: [`MAX_BUNDLES`] of the longest, in base64, with their targets.
+pub const MAX_BUNDLES_BODY: usize = 2 << 20;
 
 /// A token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +119,10 @@ pub struct PreKeyStatus {
     /// The batches of KEM keys likewise.
     #[serde(default)]
     pub kem_batches: Vec<BatchStatus>,
+    /// The [digest](crate::pool::PoolState::digest) of all this and of the keys themselves, by which the device notices that
+    /// the server holds other keys under the same numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Base64<32>>,
 }
 
 /// A signed or last-resort prekey on the server.
@@ -141,18 +149,25 @@ pub struct BatchStatus {
     pub expires: u64,
 }
 
-/// Asks for one bundle of each of the targets.
+/// Asks for one bundle of each of the targets, and of each device of the accounts.
 ///
-/// The same request id for the same target gives the same bundle again, until its signed prekey expires; every new
-/// id counts against the quotas.
+/// The same request id for the same device gives the same bundle again, until its signed prekey expires; every new
+/// id counts against the quotas. Targets and accounts together are at least one, and at most [`MAX_BUNDLES`] devices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FetchBundles {
     /// Random, for one attempt to reach the targets.
     pub request_id: Id128,
-    /// 1 to [`MAX_TARGETS`] devices.
-    #[serde(deserialize_with = "binary::bounded::<_, _, MAX_TARGETS>")]
+    /// Up to [`MAX_TARGETS`] devices.
+    #[serde(default, deserialize_with = "binary::bounded::<_, _, MAX_TARGETS>")]
     pub targets: Vec<Target>,
+    /// Up to [`MAX_TARGETS`] accounts: all devices in each one's published record, whatever they are by then.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "binary::bounded::<_, _, MAX_TARGETS>"
+    )]
+    pub accounts: Vec<Label>,
 }
 
 /// A device of an account.
@@ -165,12 +180,19 @@ pub struct Target {
     pub device: u32,
 }
 
-/// One result for each target, in the order of the request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One result for each target, in the order of the request; then one for each device of each account, by id.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bundles {
     /// The results.
-    #[serde(deserialize_with = "binary::bounded::<_, _, MAX_TARGETS>")]
+    #[serde(deserialize_with = "binary::bounded::<_, _, MAX_BUNDLES>")]
     pub bundles: Vec<TargetBundle>,
+    /// The accounts that have no published record, or one without devices.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "binary::bounded::<_, _, MAX_TARGETS>"
+    )]
+    pub unknown: Vec<Label>,
 }
 
 /// What came of one target.

@@ -32,6 +32,7 @@ pub mod device;
 pub mod label;
 pub mod merkle;
 pub mod origin;
+pub mod pool;
 pub mod prekey;
 pub mod problem;
 pub mod receipt;

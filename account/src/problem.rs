@@ -165,8 +165,12 @@ problems! {
     UploadQuota = "upload-quota", 429, "The device has uploaded too many prekeys";
     /// The device has no signed prekey on the server.
     NoSignedPreKey = "no-signed-prekey", 404, "The device has no valid signed prekey here";
+    /// The device has no last-resort KEM prekey on the server.
+    NoLastResort = "no-last-resort", 409, "The device has no valid last-resort KEM prekey here";
     /// The requester's quota of bundles is used up.
     RequesterQuota = "requester-quota", 429, "The requester has fetched too many bundles";
+    /// The request names more devices than one answer has bundles for.
+    TooManyDevices = "too-many-devices", 400, "The request is for more devices than one answer holds";
 
     // Mailbox.
     /// The message is longer than the server accepts.

@@ -21,6 +21,8 @@ pub const PREKEY_BATCH: &str = "keyglass one-time prekey batch v1";
 pub const LAST_RESORT_PREKEY: &str = "keyglass last-resort KEM prekey v1";
 /// The header of a batch of one-time KEM prekeys.
 pub const KEM_PREKEY_BATCH: &str = "keyglass one-time KEM prekey batch v1";
+/// What the server holds of a device's prekeys, hashed.
+pub const PREKEY_POOL: &str = "keyglass prekey pool v1";
 /// A request to the server.
 pub const REQUEST: &str = "keyglass request v1";
 /// A token, authenticated by the server's own key.
@@ -37,7 +39,7 @@ pub const ACCOUNT: &str = "keyglass account v1";
 pub const SAFETY_NUMBER: &str = "keyglass safety number v1";
 
 /// Every tag, for the test that they differ.
-pub const ALL: [&str; 15] = [
+pub const ALL: [&str; 16] = [
     RECORD,
     NEW_IDENTITY,
     DEVICE,
@@ -46,6 +48,7 @@ pub const ALL: [&str; 15] = [
     PREKEY_BATCH,
     LAST_RESORT_PREKEY,
     KEM_PREKEY_BATCH,
+    PREKEY_POOL,
     REQUEST,
     TOKEN,
     RECORD_BODY,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use keyglass_account::{device::Device, verify::ValidRecord};
+use keyglass_tlog::time::UnixMillis;
 use lru::LruCache;
 
 use crate::{
@@ -70,5 +71,20 @@ impl PublishedAccounts {
 impl Accounts for PublishedAccounts {
     fn device(&self, label: &[u8], device: u32) -> Result<Option<Device>, StoreError> {
         Ok(self.record(label)?.and_then(|record| record.record().device(device).cloned()))
+    }
+
+    fn devices(&self, label: &[u8]) -> Result<Vec<u32>, StoreError> {
+        let ids = |record: Arc<ValidRecord>| record.record().devices.iter().map(|device| device.id).collect();
+        Ok(self.record(label)?.map(ids).unwrap_or_default())
+    }
+
+    fn since(&self, label: &[u8]) -> Result<Option<UnixMillis>, StoreError> {
+        let Some(head) = self.published.current() else { return Ok(None) };
+        let snapshot = self.store.snapshot()?;
+        let Some(position) = snapshot.position_of(label, 0)?.filter(|position| *position < head.size) else {
+            return Ok(None);
+        };
+        // An entry that was pruned is older than anybody asks for.
+        Ok(Some(UnixMillis(snapshot.entry(position)?.map_or(0, |entry| entry.timestamp))))
     }
 }

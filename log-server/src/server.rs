@@ -66,6 +66,8 @@ pub struct Settings {
     pub publisher: publisher::Settings,
     /// How what has expired is deleted.
     pub pruning: pruning::Settings,
+    /// Bounds of the prekey service.
+    pub prekeys: prekeys::Settings,
     /// Bounds of the operations.
     pub limits: Limits,
     /// Requests per second and address; no limit if absent.
@@ -129,6 +131,7 @@ impl Services {
         token_key: Secret<32>,
         accounts: &Arc<dyn Accounts>,
         clock: &Arc<dyn Clock>,
+        prekeys: prekeys::Settings,
     ) -> Result<Self, StoreError> {
         let tokens = tokens::Service::new(
             origin.to_owned(),
@@ -143,7 +146,7 @@ impl Services {
             Arc::new(prekeys::rocksdb::RocksPreKeys::new(Arc::clone(db))),
             Arc::clone(accounts),
             Arc::clone(clock),
-            prekeys::Settings::default(),
+            prekeys,
         );
         let mailbox = mailbox::Service::new(
             Arc::new(mailbox::rocksdb::RocksMailbox::new(Arc::clone(db))),
@@ -284,7 +287,7 @@ impl LogServer {
             identity.origin.clone(),
         ));
         let accounts: Arc<dyn Accounts> = Arc::<PublishedAccounts>::clone(&published_accounts);
-        let services = Services::open(&db, &identity.origin, token_key, &accounts, &clock)?;
+        let services = Services::open(&db, &identity.origin, token_key, &accounts, &clock, settings.prekeys)?;
         let pruner = identity
             .configuration
             .maximum_lifetime
@@ -303,7 +306,7 @@ impl LogServer {
             max_ahead: Duration::from_millis(identity.configuration.max_ahead),
             pruning: pruner.as_ref().map(Pruner::status),
         });
-        let metrics = Arc::new(Metrics::new(&publisher.meters()));
+        let metrics = Arc::new(Metrics::new(&publisher.meters(), services.prekeys.meters()));
         let endpoints = log_router(&log)
             .merge(services.router())
             .merge(http::health::router(Arc::clone(&watched)))

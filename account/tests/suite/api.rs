@@ -1,12 +1,12 @@
 //! The JSON of the API: strict towards requests, bounded before anything is kept.
 
 use keyglass_account::api::{
-    AckMessages, Base64, BundleResult, Bundles, FetchBundles, Id128, Label, MAX_ACKS, MAX_BODY,
-    MAX_MESSAGE_LEN, MAX_TARGETS, MAX_UPLOAD_BATCHES, MAX_UPLOAD_BODY, MAX_UPLOAD_KEM_BATCHES, Message,
-    Messages, SendMessage, Target, TargetBundle, UploadPreKeys,
+    AckMessages, Base64, BundleResult, Bundles, FetchBundles, Id128, Label, MAX_ACKS, MAX_BODY, MAX_BUNDLES,
+    MAX_BUNDLES_BODY, MAX_MESSAGE_LEN, MAX_TARGETS, MAX_UPLOAD_BATCHES, MAX_UPLOAD_BODY, MAX_UPLOAD_KEM_BATCHES,
+    Message, Messages, SendMessage, Target, TargetBundle, UploadPreKeys,
 };
 use keyglass_account::{
-    prekey::{LAST_RESORT_LEN, MAX_BATCH_LEN, MAX_KEM_BATCH_LEN},
+    prekey::{LAST_RESORT_LEN, MAX_BATCH_LEN, MAX_BUNDLE_LEN, MAX_KEM_BATCH_LEN},
     problem::Problem,
 };
 
@@ -16,13 +16,17 @@ fn target() -> Target {
 
 #[test]
 fn requests_look_as_documented() {
-    let fetch = FetchBundles { request_id: Id128([0xab; 16]), targets: vec![target()] };
+    let fetch = FetchBundles { request_id: Id128([0xab; 16]), targets: vec![target()], accounts: Vec::new() };
     let json = serde_json::to_string(&fetch).unwrap();
     assert_eq!(
         json,
         r#"{"request_id":"abababababababababababababababab","targets":[{"label":"Ym9i","device":1}]}"#
     );
     assert_eq!(serde_json::from_str::<FetchBundles>(&json).unwrap(), fetch);
+    let accounts = vec![Label::new(b"bob".to_vec()).unwrap()];
+    let fetch = FetchBundles { request_id: Id128([0xab; 16]), targets: Vec::new(), accounts };
+    let json = r#"{"request_id":"abababababababababababababababab","accounts":["Ym9i"]}"#;
+    assert_eq!(serde_json::from_str::<FetchBundles>(json).unwrap(), fetch);
 
     let send = SendMessage { target: target(), id: Id128([1; 16]), body: Base64::new(vec![0; 3]).unwrap() };
     let json = serde_json::to_string(&send).unwrap();
@@ -40,6 +44,7 @@ fn answers_look_as_documented() {
                 result: BundleResult::Problem(Problem::UnknownDevice.details(None)),
             },
         ],
+        unknown: Vec::new(),
     };
     let json = serde_json::to_value(&bundles).unwrap();
     assert_eq!(json["bundles"][0]["result"]["bundle"], "AQ==");
@@ -101,8 +106,15 @@ fn the_body_limits_fit_the_largest_requests() {
         body: Base64::new(vec![0xff; MAX_MESSAGE_LEN]).unwrap(),
     };
     assert!(serde_json::to_vec(&largest).unwrap().len() <= MAX_BODY);
-    let fetch = FetchBundles { request_id: Id128([0; 16]), targets: vec![largest.target; MAX_TARGETS] };
+    let accounts = vec![largest.target.label.clone(); MAX_TARGETS];
+    let target = largest.target.clone();
+    let fetch = FetchBundles { request_id: Id128([0; 16]), targets: vec![target; MAX_TARGETS], accounts };
     assert!(serde_json::to_vec(&fetch).unwrap().len() <= MAX_BODY);
+    let bundle = BundleResult::Bundle(Base64::new(vec![0xff; MAX_BUNDLE_LEN]).unwrap());
+    let bundle = TargetBundle { target: largest.target, result: bundle };
+    let unknown = fetch.accounts;
+    let bundles = Bundles { bundles: vec![bundle; MAX_BUNDLES], unknown };
+    assert!(serde_json::to_vec(&bundles).unwrap().len() <= MAX_BUNDLES_BODY);
     let acks = AckMessages { ids: vec![Id128([0; 16]); MAX_ACKS] };
     assert!(serde_json::to_vec(&acks).unwrap().len() <= MAX_BODY);
     let batch = Base64::new(vec![0xff; MAX_BATCH_LEN]).unwrap();

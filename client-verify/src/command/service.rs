@@ -2,7 +2,7 @@
 
 use keyglass_account::{
     api::{
-        AckMessages, BUNDLES, Bundles, FetchBundles, Id128, MAX_BODY, MESSAGES, MESSAGES_ACK, Messages,
+        AckMessages, BUNDLES, Bundles, FetchBundles, Id128, MAX_BODY, MAX_BUNDLES_BODY, MESSAGES, MESSAGES_ACK, Messages,
         PREKEYS, PreKeyStatus, SendMessage, TOKENS, Target, TargetBundle, TokenIssued, UploadPreKeys,
     },
     auth::{Credential, Request as SignedRequest},
@@ -115,8 +115,8 @@ impl Authorized<'_> {
         request_id: Id128,
         targets: Vec<Target>,
     ) -> Result<Vec<TargetBundle>, Failure> {
-        let body = to_json(&FetchBundles { request_id, targets: targets.clone() })?;
-        let answer: Bundles = from_json(&self.post(BUNDLES, body).await?)?;
+        let body = to_json(&FetchBundles { request_id, targets: targets.clone(), accounts: Vec::new() })?;
+        let answer: Bundles = from_json(&self.post(BUNDLES, body, MAX_BUNDLES_BODY).await?)?;
         if answer.bundles.iter().map(|bundle| &bundle.target).ne(&targets) {
             return Err(Failure::new(Verdict::Invalid, "other_targets", "the bundles are of other devices"));
         }
@@ -129,7 +129,7 @@ impl Authorized<'_> {
     /// Why there is no answer, or which.
     pub async fn send(&self, message: &SendMessage) -> Result<(), HttpError> {
         // Nothing in a message can fail to be encoded, and an empty body would be declined.
-        self.post(MESSAGES, to_json(message).unwrap_or_default()).await?;
+        self.post(MESSAGES, to_json(message).unwrap_or_default(), MAX_BODY).await?;
         Ok(())
     }
 
@@ -150,13 +150,13 @@ impl Authorized<'_> {
         if ids.is_empty() {
             return Ok(());
         }
-        self.post(MESSAGES_ACK, to_json(&AckMessages { ids })?).await?;
+        self.post(MESSAGES_ACK, to_json(&AckMessages { ids })?, MAX_BODY).await?;
         Ok(())
     }
 
-    async fn post(&self, to: &'static str, body: Vec<u8>) -> Result<Vec<u8>, HttpError> {
+    async fn post(&self, to: &'static str, body: Vec<u8>, answer: usize) -> Result<Vec<u8>, HttpError> {
         let request = Request::post(path(to), JSON, body).authorized(&self.authorization);
-        self.server.send(MAX_BODY, request).await
+        self.server.send(answer, request).await
     }
 }
 

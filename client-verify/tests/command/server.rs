@@ -208,7 +208,7 @@ impl World {
             };
             TargetBundle { target, result }
         });
-        Response::json(&Bundles { bundles: bundles.collect() })
+        Response::json(&Bundles { bundles: bundles.collect(), unknown: Vec::new() })
     }
 
     /// Hands a bundle out.

@@ -337,7 +337,7 @@ fn account(corpus: &mut Corpus) {
         kem_batches: Vec::new(),
     };
     json(0, serde_json::to_string(&upload).unwrap());
-    let fetch = FetchBundles { request_id: Id128([7; 16]), targets: vec![target(), target()] };
+    let fetch = FetchBundles { request_id: Id128([7; 16]), targets: vec![target(), target()], accounts: vec![Base64::new(LABEL.to_vec()).unwrap()] };
     json(1, serde_json::to_string(&fetch).unwrap());
     let send =
         SendMessage { target: target(), id: Id128([8; 16]), body: Base64::new(vec![1, 2, 3]).unwrap() };
@@ -350,6 +350,7 @@ fn account(corpus: &mut Corpus) {
         low_water_mark: 10,
         next_batch: 4,
         next_id: 8,
+            digest: Some(Base64::new(vec![6; 32]).unwrap()),
         ..PreKeyStatus::default()
     };
     json(5, serde_json::to_string(&status).unwrap());
@@ -357,7 +358,7 @@ fn account(corpus: &mut Corpus) {
     let problem = BundleResult::Problem(Problem::NoSignedPreKey.details(None));
     let bundles = [result(&bundle), result(&bare), problem];
     let bundles = bundles.into_iter().map(|result| TargetBundle { target: target(), result }).collect();
-    json(6, serde_json::to_string(&Bundles { bundles }).unwrap());
+    json(6, serde_json::to_string(&Bundles { bundles, unknown: Vec::new() }).unwrap());
     let message = Message { id: Id128([8; 16]), received: 9, body: Base64::new(vec![1, 2, 3]).unwrap() };
     json(7, serde_json::to_string(&Messages { messages: vec![message], more: false }).unwrap());
     json(8, serde_json::to_string(&Problem::Malformed.details(Some("why".into()))).unwrap());

@@ -4,6 +4,7 @@ mod erase;
 mod handover;
 mod init;
 mod keys;
+mod prekeys;
 mod reset;
 mod serve;
 
@@ -40,6 +41,7 @@ use thiserror::Error;
 
 use handover::HandoverOptions;
 use keys::KeysCommand;
+use prekeys::PreKeyOptions;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 another failure; 2 wrong usage; 3 the data directory was refused; 4 the policy was refused; 5 the \
@@ -210,6 +212,9 @@ struct ServeOptions {
     /// serve: requests a second that one address may make; more are answered 429. 0 for no limit
     #[arg(long, global = true, value_name = "N", default_value = "2000")]
     rate_limit: u32,
+
+    #[command(flatten)]
+    prekeys: PreKeyOptions,
 }
 
 #[derive(clap::Args)]

@@ -92,6 +92,7 @@ fn settings(options: &ServeOptions, policy: Policy, directory: &DataDir) -> Resu
             roots: roots.clone(),
             ..publisher::Settings::default()
         },
+        prekeys: options.prekeys.settings(),
         limits: Limits::default(),
         pruning: pruning::Settings {
             grace: Duration::from_millis(options.pruning_grace),

@@ -28,7 +28,7 @@ use super::{
     failure::Failure,
     health::{AuditorReport, Watched},
 };
-use crate::{pruning::Status, publisher::Meters};
+use crate::{prekeys, pruning::Status, publisher::Meters};
 
 mod witnesses;
 
@@ -138,9 +138,9 @@ fn histogram() -> Histogram {
 }
 
 impl Metrics {
-    /// Metrics that include what a publisher counts.
+    /// Metrics that include what a publisher and the prekey service count.
     #[must_use]
-    pub fn new(meters: &Meters) -> Self {
+    pub fn new(meters: &Meters, prekeys: &prekeys::meters::Meters) -> Self {
         let mut registry = Registry::with_prefix("keyglass_log");
         let requests = Family::default();
         registry.register("http_requests", "Requests by route and status", requests.clone());
@@ -158,6 +158,7 @@ impl Metrics {
         registry.register("failed", "1 if the log has to be restarted", failed.clone());
         let witnesses = WitnessGauges::registered(&mut registry);
         meters.register(&mut registry);
+        prekeys.register(&mut registry);
         let pruning = PruningGauges::register(&mut registry);
         let auditor = AuditorGauges::registered(&mut registry);
         let connections = Connections::default();

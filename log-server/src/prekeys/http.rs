@@ -10,9 +10,10 @@ use axum::{
 };
 use keyglass_account::{
     api::{
-        BUNDLES, Base64, BundleResult, Bundles, FetchBundles, MAX_BODY, MAX_UPLOAD_BODY, PREKEYS, Target,
-        TargetBundle,
+        BUNDLES, Base64, BundleResult, Bundles, FetchBundles, MAX_BODY, MAX_BUNDLES, MAX_UPLOAD_BODY,
+        PREKEYS, Target, TargetBundle,
     },
+    prekey::PreKeyBundle,
     problem::{Problem, ProblemDetails},
 };
 
@@ -61,37 +62,47 @@ async fn fetch(State(endpoints): State<Arc<Endpoints>>, parts: Parts) -> Result<
     let bundles = handle(endpoints, parts, |endpoints, incoming| {
         let requester = incoming.token_of(&endpoints.tokens)?.name;
         let request: FetchBundles = incoming.json()?;
-        if request.targets.is_empty() {
-            return Err(Failure::new(Problem::MalformedJson).because("no targets"));
-        }
-        let bundles = request
-            .targets
-            .into_iter()
-            .map(|target| {
-                let result = endpoints.bundle(&requester, &target, &request.request_id.0);
-                TargetBundle { target, result: result.unwrap_or_else(BundleResult::Problem) }
-            })
-            .collect();
-        Ok(Bundles { bundles })
+        endpoints.bundles(&requester, request)
     });
     Ok(answer(bundles.await?))
 }
 
 impl Endpoints {
-    /// What came of one target: the others have their own results.
-    fn bundle(
-        &self,
-        requester: &DeviceName,
-        target: &Target,
-        request_id: &[u8; 16],
-    ) -> Result<BundleResult, ProblemDetails> {
-        let details = |failure: Failure| failure.problem().details(failure.detail().map(str::to_owned));
-        let name = DeviceName { label: target.label.as_bytes().to_owned(), device: target.device };
-        let bundle =
-            self.prekeys.fetch(requester, &name, request_id).map_err(|error| details(error.into()))?;
-        let encoded = Base64::new(bundle.encode()).map_err(|_| details(Problem::Internal.into()))?;
-        Ok(BundleResult::Bundle(encoded))
+    /// One result for each target and each device of each account, and the accounts that have none.
+    fn bundles(&self, requester: &DeviceName, request: FetchBundles) -> Result<Bundles, Failure> {
+        let FetchBundles { request_id, mut targets, accounts } = request;
+        if targets.is_empty() && accounts.is_empty() {
+            return Err(Failure::new(Problem::MalformedJson).because("no targets"));
+        }
+        let mut unknown = Vec::new();
+        for label in accounts {
+            let devices = self.tokens.accounts().devices(label.as_bytes())?;
+            if targets.len().saturating_add(devices.len()) > MAX_BUNDLES {
+                return Err(Problem::TooManyDevices.into());
+            }
+            targets.extend(devices.iter().map(|device| Target { label: label.clone(), device: *device }));
+            if devices.is_empty() {
+                unknown.push(label);
+            }
+        }
+        let name =
+            |target: &Target| DeviceName { label: target.label.as_bytes().to_owned(), device: target.device };
+        let names: Vec<DeviceName> = targets.iter().map(name).collect();
+        let fetched = self.prekeys.fetch_all(requester, &names, &request_id.0);
+        let results = targets.into_iter().zip(fetched).map(|(target, fetched)| {
+            let result = encoded(fetched).unwrap_or_else(BundleResult::Problem);
+            TargetBundle { target, result }
+        });
+        Ok(Bundles { bundles: results.collect(), unknown })
     }
+}
+
+/// What came of one target: the others have their own results.
+fn encoded(fetched: Result<PreKeyBundle, FetchError>) -> Result<BundleResult, ProblemDetails> {
+    let details = |failure: Failure| failure.problem().details(failure.detail().map(str::to_owned));
+    let bundle = fetched.map_err(|error| details(error.into()))?;
+    let encoded = Base64::new(bundle.encode()).map_err(|_| details(Problem::Internal.into()))?;
+    Ok(BundleResult::Bundle(encoded))
 }
 
 impl From<UploadError> for Failure {
@@ -100,6 +111,7 @@ impl From<UploadError> for Failure {
             UploadError::PreKey(error) => (*error).into(),
             UploadError::Lifetime => Problem::PreKeyLifetime,
             UploadError::NoSignedPreKey => Problem::NoSignedPreKey,
+            UploadError::NoLastResort => Problem::NoLastResort,
             UploadError::SignedPreKeyIdReused { .. }
             | UploadError::BatchReused(_)
             | UploadError::IdReused(_) => Problem::PreKeyIdReused,

@@ -7,7 +7,7 @@
 //! The server never vouches for a prekey: everything handed out is signed by a device that a published record names.
 
 use std::{
-    sync::{Arc, RwLock, atomic::AtomicU64},
+    sync::{Arc, Mutex, RwLock},
     time::Duration,
 };
 
@@ -19,12 +19,15 @@ use crate::{
     tokens::{Accounts, DeviceName},
 };
 
+pub mod census;
 pub mod fetch;
 pub mod http;
 pub mod memory;
+pub mod meters;
 pub mod pool;
 pub mod prune;
 pub mod quota;
+pub mod reserve;
 pub mod rocksdb;
 pub mod store;
 pub mod stripes;
@@ -40,14 +43,18 @@ pub use quota::Quota;
 pub use store::PreKeyStore;
 pub use upload::UploadError;
 
-use quota::Quotas;
+use meters::Meters;
+use quota::{Counts, Rate};
+use reserve::Rules;
 use stripes::Stripes;
 
 /// Bounds of the service.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// One-time prekeys that a device may have on the server, expired ones not counted.
+    /// X25519 one-time prekeys that a device may have on the server, expired ones not counted.
     pub max_pool: u32,
+    /// ML-KEM-768 one-time prekeys likewise: each takes 1.5 kB.
+    pub max_kem_pool: u32,
     /// Batches of which keys are left, of one device.
     pub max_batches: usize,
     /// Fewer one-time prekeys than this are reported as low.
@@ -60,9 +67,17 @@ pub struct Settings {
     pub per_requester: Quota,
     /// One-time prekeys that one account may fetch of one device. Beyond it, its bundles of that device have none.
     pub per_pair: Quota,
-    /// One-time prekeys of one device that all accounts together may fetch. Beyond it, bundles of that device have none:
-    /// whoever drains a pool must not be able to cut a device off.
+    /// One-time prekeys of one device that all accounts together may fetch. Beyond it, bundles of that device have none,
+    /// but for the reserve: whoever drains a pool must not be able to cut a device off.
     pub per_target: Quota,
+    /// How much of what a pool held after its last upload is its reserve, in percent, of each type of key.
+    pub reserve_percent: u32,
+    /// How long ago an account's first version must have been published before it may have a key of the reserve.
+    pub established_after: Duration,
+    /// How long an account waits between two keys of one device's reserve.
+    pub reserve_period: Duration,
+    /// How long the pool of a device stays that no published record names any more.
+    pub removed_grace: Duration,
     /// Batches and signed prekeys that a device may upload.
     pub per_uploader: Quota,
 }
@@ -72,6 +87,7 @@ impl Default for Settings {
         let hour = Duration::from_secs(3600);
         Self {
             max_pool: 2048,
+            max_kem_pool: 512,
             max_batches: 64,
             low_water_mark: 30,
             max_lifetime: Duration::from_secs(120 * 24 * 3600),
@@ -79,6 +95,10 @@ impl Default for Settings {
             per_requester: Quota { count: 3600, period: hour },
             per_pair: Quota { count: 32, period: hour },
             per_target: Quota { count: 64, period: hour },
+            reserve_percent: 25,
+            established_after: hour * 24 * 7,
+            reserve_period: hour * 24 * 30,
+            removed_grace: hour * 24 * 30,
             per_uploader: Quota { count: 200, period: hour * 24 },
         }
     }
@@ -91,27 +111,15 @@ pub struct Service {
     accounts: Arc<dyn Accounts>,
     clock: Arc<dyn Clock>,
     settings: Settings,
-    quotas: Quotas,
+    rules: Rules,
+    requesters: Counts,
+    uploaders: Counts,
     /// Held, for a device, from reading its pool to having written it.
     stripes: Stripes,
     /// Held for reading while a bundle is made, for writing while things are deleted.
     pruning: RwLock<()>,
-    counts: Counters,
-}
-
-/// What was handed out and refused since the start.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// New bundles with a one-time prekey.
-    pub with_one_time: AtomicU64,
-    /// New bundles without one because the pool was empty.
-    pub pool_empty: AtomicU64,
-    /// New bundles without one because a quota was used up.
-    pub one_time_withheld: AtomicU64,
-    /// Bundles handed out again for a request id.
-    pub repeated: AtomicU64,
-    /// Bundles refused because the requester's quota was used up.
-    pub refused: AtomicU64,
+    census: Mutex<census::Census>,
+    meters: Meters,
 }
 
 impl Service {
@@ -124,24 +132,29 @@ impl Service {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Self {
-        let quotas = Quotas::new(&settings);
+        let rules = Rules { pair: Rate::new(settings.per_pair), target: Rate::new(settings.per_target) };
+        let (requesters, uploaders) =
+            (Counts::new(settings.per_requester), Counts::new(settings.per_uploader));
         Self {
             origin,
             store,
             accounts,
             clock,
             settings,
-            quotas,
+            rules,
+            requesters,
+            uploaders,
             stripes: Stripes::default(),
             pruning: RwLock::default(),
-            counts: Counters::default(),
+            census: Mutex::default(),
+            meters: Meters::default(),
         }
     }
 
     /// What was handed out and refused.
     #[must_use]
-    pub fn counters(&self) -> &Counters {
-        &self.counts
+    pub fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     fn now(&self) -> UnixMillis {

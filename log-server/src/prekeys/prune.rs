@@ -17,9 +17,17 @@ use crate::store::StoreError;
 const GRACE_MS: u64 = 60_000;
 /// Things deleted in one commit.
 const STEP: usize = 1000;
+/// Pools that are looked at after each pruning: a second's work, or all of 10⁷ pools in eight hours at one pruning a minute.
+const CENSUS_STEP: usize = 20_000;
 
 impl Service {
-    /// Deletes expired signed prekeys, batches and answers, up to a thousand. Returns how many. It may block.
+    /// Deletes all that has expired, and looks through the next of the pools.
+    fn maintain(&self) -> Result<(), StoreError> {
+        while self.prune()? == STEP {}
+        self.census(CENSUS_STEP).map(|_| ())
+    }
+
+    /// Deletes expired prekeys, batches and answers and what is remembered of pairs, up to a thousand. Returns how many. It may block.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -38,40 +46,36 @@ impl Service {
         }
         if count > 0 {
             self.store.commit(&writes)?;
+            self.meters.prune(count);
         }
         Ok(count)
     }
 
-    /// Whether the note is about an answer that expired, and another has taken its place since: a request id may be used
-    /// again after its time.
+    /// Whether the note is about something that expired, and another has taken its place since: a request id may be used
+    /// again after its time, and an account may come for more keys.
     fn is_newer(&self, what: &Expiring, until: UnixMillis) -> Result<bool, StoreError> {
         match what {
             Expiring::Answer(request) => {
                 Ok(self.store.answer(request)?.is_some_and(|answer| answer.expires > until))
             }
-            Expiring::SignedPreKey(..) | Expiring::Batch(..) => Ok(false),
+            Expiring::Pair(pair) => Ok(self.store.pair(pair)?.is_some_and(|pair| pair.expires > until)),
+            Expiring::SignedPreKey(..)
+            | Expiring::Batch(..)
+            | Expiring::KemBatch(..)
+            | Expiring::LastResort(..) => Ok(false),
         }
     }
 }
 
-/// Prunes again and again, `every` so often. Never returns: drop it to stop.
+/// Prunes and looks through the pools again and again, `every` so often. Never returns: drop it to stop.
 pub async fn keep_pruned(service: Arc<Service>, every: Duration) {
     loop {
-        tokio::time::sleep(every).await;
-        loop {
-            let service = Arc::clone(&service);
-            match tokio::task::spawn_blocking(move || service.prune()).await {
-                Ok(Ok(STEP)) => {}
-                Ok(Ok(_)) => break,
-                Ok(Err(error)) => {
-                    tracing::error!(%error, "pruning prekeys failed");
-                    break;
-                }
-                Err(error) => {
-                    tracing::error!(%error, "pruning prekeys panicked");
-                    break;
-                }
-            }
+        let of_service = Arc::clone(&service);
+        match tokio::task::spawn_blocking(move || of_service.maintain()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "maintaining prekeys failed"),
+            Err(error) => tracing::error!(%error, "maintaining prekeys panicked"),
         }
+        tokio::time::sleep(every).await;
     }
 }

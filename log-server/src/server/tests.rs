@@ -94,6 +94,7 @@ impl Rig {
                 most_backoff: Duration::from_millis(5),
                 ..publisher::Settings::default()
             },
+            prekeys: prekeys::Settings::default(),
             limits: Limits::default(),
             pruning: crate::pruning::Settings::default(),
             rate: None,

@@ -15,6 +15,7 @@ use keyglass_crypto::{
     hash::{Digest, sha256},
     secret::Secret,
 };
+use keyglass_tlog::time::UnixMillis;
 use thiserror::Error;
 
 use crate::{clock::Clock, store::StoreError};
@@ -40,6 +41,18 @@ pub trait Accounts: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`].
     fn device(&self, label: &[u8], device: u32) -> Result<Option<Device>, StoreError>;
+
+    /// The ids of all devices in the last valid record of `label` that is published, ascending. It may block.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn devices(&self, label: &[u8]) -> Result<Vec<u32>, StoreError>;
+
+    /// When the first version of `label` was sequenced, by the log's clock, if it is published. It may block.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn since(&self, label: &[u8]) -> Result<Option<UnixMillis>, StoreError>;
 }
 
 /// A device of an account, by name.

@@ -1,15 +1,13 @@
 //! Fetching: at most once, the same again for the same id, visibly without when there is none.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, atomic::Ordering},
-};
+use std::{collections::BTreeSet, sync::Mutex};
 
 use keyglass_account::{prekey::PreKeyBundle, time::UnixMillis};
 
 use super::{
     material::*,
-    pool::Pool,
+    pool::{Place, Pool},
+    reserve::{Grant, Pair, PairKey},
     store::{Answer, Expiring, RequestKey, Write},
     *,
 };
@@ -42,7 +40,7 @@ fn the_same_request_id_gets_the_same_bundle() {
         assert_eq!(stage.fetch(1).unwrap(), first);
     }
     assert_eq!(stage.service.status(&stage.world.bob.name).unwrap().one_time, 8);
-    assert_eq!(stage.service.counters().repeated.load(Ordering::Relaxed), 3);
+    assert_eq!(stage.service.meters().repeated(), 3);
     // Another requester with the same id is another request; so is another device of the same account.
     assert_ne!(stage.fetch_as(&stage.world.bob, 1).unwrap(), first);
     let other_device = Actor::new("alice", 2);
@@ -91,9 +89,9 @@ fn an_empty_pool_is_visible_and_no_error() {
     stage.service.upload(&caller(bob), &upload(None, &[&batch(bob, 2, 3, 5)])).unwrap();
     assert_eq!(stage.fetch(3).unwrap(), without);
     assert_eq!(key_of(&stage.fetch(4).unwrap()), Some(3));
-    let counters = stage.service.counters();
-    assert_eq!(counters.pool_empty.load(Ordering::Relaxed), 1);
-    assert_eq!(counters.with_one_time.load(Ordering::Relaxed), 3);
+    let meters = stage.service.meters();
+    assert_eq!(meters.bundles(Grant::Empty), 1);
+    assert_eq!(meters.bundles(Grant::Common) + meters.bundles(Grant::Reserve), 3);
 }
 
 #[test]
@@ -139,7 +137,7 @@ fn quotas(requester: u32, pair: u32, target: u32) -> Settings {
         per_requester: quota(requester),
         per_pair: quota(pair),
         per_target: quota(target),
-        ..Settings::default()
+        ..no_reserve()
     }
 }
 
@@ -171,7 +169,7 @@ fn one_account_cannot_drain_a_pool() {
     let drained = (0..1000).filter(|id| key_of(&stage.fetch(*id).unwrap()).is_some()).count();
     assert_eq!(drained, 8);
     assert!(key_of(&stage.fetch_as(&Actor::new("carol", 1), 1).unwrap()).is_some(), "others still get keys");
-    assert_eq!(stage.service.counters().one_time_withheld.load(Ordering::Relaxed), 992);
+    assert_eq!(stage.service.meters().bundles(Grant::PairQuota), 992);
 }
 
 #[test]
@@ -206,7 +204,7 @@ fn pruning_removes_what_has_expired_and_nothing_else() {
     stage.fetch(1).unwrap();
     assert_eq!(stage.service.prune().unwrap(), 0);
     stage.world.clock.advance(30 * DAY + 60_000);
-    assert_eq!(stage.service.prune().unwrap(), 2, "the signed prekey and the answer");
+    assert_eq!(stage.service.prune().unwrap(), 3, "the signed prekey, the answer and the count of the pair");
     let store = &stage.service.store;
     assert_eq!(store.answer(&request).unwrap(), None);
     assert_eq!(store.signed_prekey(&bob.name, 1).unwrap(), None);
@@ -252,6 +250,18 @@ impl PreKeyStore for Faulty {
     }
     fn answer(&self, request: &RequestKey) -> Result<Option<Answer>, StoreError> {
         self.inner.answer(request)
+    }
+    fn kem_entry(&self, device: &DeviceName, place: Place) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.kem_entry(device, place)
+    }
+    fn last_resort(&self, device: &DeviceName, id: u32) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.last_resort(device, id)
+    }
+    fn pair(&self, pair: &PairKey) -> Result<Option<Pair>, StoreError> {
+        self.inner.pair(pair)
+    }
+    fn pools(&self, after: Option<&DeviceName>, limit: usize) -> Result<Vec<DeviceName>, StoreError> {
+        self.inner.pools(after, limit)
     }
     fn due(&self, until: UnixMillis, limit: usize) -> Result<Vec<(UnixMillis, Expiring)>, StoreError> {
         self.inner.due(until, limit)

@@ -43,6 +43,7 @@ async fn upload_status_and_fetch() {
     let request = FetchBundles {
         request_id: Id128([1; 16]),
         targets: vec![target(bob), target(&Actor::new("bob", 2)), target(&stage.world.alice)],
+        accounts: Vec::new(),
     };
     let answer = post(&stage, &serde_json::to_value(&request).unwrap()).await;
     let bundles = answer.json::<Bundles>().bundles;

@@ -22,7 +22,7 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        Self::with(Arc::new(MemoryPreKeys::default()), Settings::default())
+        Self::with(Arc::new(MemoryPreKeys::default()), no_reserve())
     }
 
     fn with(store: Arc<dyn PreKeyStore>, settings: Settings) -> Self {
@@ -61,6 +61,11 @@ fn serve(world: &World, store: Arc<dyn PreKeyStore>, settings: Settings) -> Serv
     Service::new(ORIGIN.to_owned(), store, world.accounts.clone(), world.clock.clone(), settings)
 }
 
+/// The default settings but for the reserve.
+fn no_reserve() -> Settings {
+    Settings { reserve_percent: 0, ..Settings::default() }
+}
+
 /// Quotas that nobody reaches.
 fn unlimited() -> Settings {
     let quota = Quota { count: u32::MAX, period: Duration::from_millis(1) };
@@ -69,6 +74,7 @@ fn unlimited() -> Settings {
         per_pair: quota,
         per_target: quota,
         per_uploader: quota,
+        reserve_percent: 0,
         ..Settings::default()
     }
 }

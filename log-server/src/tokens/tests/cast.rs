@@ -91,6 +91,8 @@ impl Actor {
 #[derive(Default)]
 pub(crate) struct TestAccounts {
     devices: Mutex<HashMap<DeviceName, Device>>,
+    /// When accounts were first published; those that are not here, long ago.
+    since: Mutex<HashMap<Vec<u8>, UnixMillis>>,
     broken: Mutex<bool>,
 }
 
@@ -101,6 +103,11 @@ impl TestAccounts {
 
     pub(crate) fn remove(&self, actor: &Actor) {
         self.devices.lock().unwrap().remove(&actor.name);
+    }
+
+    /// The account's first version was published at this time.
+    pub(crate) fn first_seen(&self, label: &[u8], since: UnixMillis) {
+        self.since.lock().unwrap().insert(label.to_vec(), since);
     }
 
     pub(crate) fn fail(&self, fail: bool) {
@@ -115,6 +122,18 @@ impl Accounts for TestAccounts {
         }
         let name = DeviceName { label: label.to_owned(), device };
         Ok(self.devices.lock().unwrap().get(&name).cloned())
+    }
+
+    fn devices(&self, label: &[u8]) -> Result<Vec<u32>, StoreError> {
+        let devices = self.devices.lock().unwrap();
+        let mut ids: Vec<u32> =
+            devices.keys().filter(|name| name.label == label).map(|name| name.device).collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    fn since(&self, label: &[u8]) -> Result<Option<UnixMillis>, StoreError> {
+        Ok(Some(self.since.lock().unwrap().get(label).copied().unwrap_or(UnixMillis(0))))
     }
 }
 
