@@ -2,8 +2,8 @@
 
 use keyglass_account::api::{
     AckMessages, Base64, BundleResult, Bundles, FetchBundles, Id128, Label, MAX_ACKS, MAX_BODY, MAX_BUNDLES,
-    MAX_BUNDLES_BODY, MAX_MESSAGE_LEN, MAX_TARGETS, MAX_UPLOAD_BATCHES, MAX_UPLOAD_BODY, MAX_UPLOAD_KEM_BATCHES,
-    Message, Messages, SendMessage, Target, TargetBundle, UploadPreKeys,
+    MAX_BUNDLES_BODY, MAX_MESSAGE_LEN, MAX_TARGETS, MAX_UPLOAD_BATCHES, MAX_UPLOAD_BODY,
+    MAX_UPLOAD_KEM_BATCHES, Message, Messages, SendMessage, Target, TargetBundle, UploadPreKeys,
 };
 use keyglass_account::{
     prekey::{LAST_RESORT_LEN, MAX_BATCH_LEN, MAX_BUNDLE_LEN, MAX_KEM_BATCH_LEN},

@@ -79,7 +79,8 @@ impl Service {
                 // Signed and last-resort prekeys and answers go when they expire.
                 let x25519 = pool.x25519.batches.iter().map(|batch| (KeyType::X25519, batch.batch));
                 let kem = pool.kem.batches.iter().map(|batch| (KeyType::MlKem768, batch.batch));
-                let batches = x25519.chain(kem).map(|(key_type, batch)| Expiring::batch(key_type, device, batch));
+                let batches =
+                    x25519.chain(kem).map(|(key_type, batch)| Expiring::batch(key_type, device, batch));
                 let mut writes: Vec<Write> = batches.map(Write::Delete).collect();
                 writes.push(Write::DeletePool(device.clone()));
                 self.store.commit(&writes)?;

@@ -3,7 +3,9 @@
 use keyglass_account::{
     api::{Base64, PreKeyStatus, UploadPreKeys},
     pool::encoding_hash,
-    prekey::{BatchHeader, KemPreKeyBatch, KeyType, LastResortPreKey, PreKeyBatch, PreKeyError, SignedPreKey},
+    prekey::{
+        BatchHeader, KemPreKeyBatch, KeyType, LastResortPreKey, PreKeyBatch, PreKeyError, SignedPreKey,
+    },
 };
 use keyglass_tlog::time::UnixMillis;
 use thiserror::Error;
@@ -191,7 +193,8 @@ impl Service {
             self.add_batch(&mut pool, &caller.name, batch, now, &mut new)?;
         }
         if new.count > 0 {
-            let retire = |(key_type, batch): &(KeyType, LiveBatch)| self.retire(*key_type, &caller.name, batch, now);
+            let retire =
+                |(key_type, batch): &(KeyType, LiveBatch)| self.retire(*key_type, &caller.name, batch, now);
             new.writes.extend(dead.iter().flat_map(retire));
             self.commit_upload(&caller.name, &pool, new, now)?;
         }
@@ -281,8 +284,7 @@ impl Service {
         if first < pool.next_id {
             return Err(UploadError::IdReused(first));
         }
-        if header.key_type == KeyType::MlKem768
-            && pool.last_resort.is_none_or(|prekey| prekey.expires <= now)
+        if header.key_type == KeyType::MlKem768 && pool.last_resort.is_none_or(|prekey| prekey.expires <= now)
         {
             return Err(UploadError::NoLastResort);
         }

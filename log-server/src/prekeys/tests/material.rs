@@ -2,12 +2,13 @@
 
 use keyglass_account::{
     api::{Base64, UploadPreKeys},
-    prekey::{OneTimePreKey, PreKeyBatch, SignedPreKey},
+    prekey::{KemPreKeyBatch, LastResortPreKey, OneTimeKemPreKey, OneTimePreKey, PreKeyBatch, SignedPreKey},
     time::UnixMillis,
 };
 use keyglass_crypto::{
     dh::{DhPublicKey, DhSecretKey},
     hash::sha256,
+    kem::{KemPublicKey, KemSecretKey},
 };
 
 use crate::tokens::{
@@ -65,6 +66,45 @@ pub(crate) fn upload(signed_prekey: Option<&SignedPreKey>, batches: &[&PreKeyBat
     UploadPreKeys {
         signed_prekey: signed_prekey.map(|prekey| Base64::new(prekey.encode()).unwrap()),
         batches: batches.iter().map(|batch| Base64::new(batch.encode()).unwrap()).collect(),
+        ..UploadPreKeys::default()
+    }
+}
+
+fn kem_key(purpose: &str, id: u32) -> KemPublicKey {
+    let half = |half: &[u8]| sha256(&[purpose.as_bytes(), half, &id.to_be_bytes()]);
+    let seed = [half(b"d"), half(b"z")].concat().try_into().unwrap();
+    KemSecretKey::from_seed(&seed).public_key().clone()
+}
+
+pub(crate) fn last_resort_living(
+    actor: &Actor,
+    id: u32,
+    floor: u32,
+    expires: UnixMillis,
+) -> LastResortPreKey {
+    let (label, device) = (&actor.name.label, actor.name.device);
+    let key = kem_key("last resort", id);
+    LastResortPreKey::sign(ORIGIN, label, &actor.key(), device, id, key, START, expires, floor).unwrap()
+}
+
+/// A last-resort prekey with this id, and a batch of `count` KEM keys whose ids start at `first_id`.
+pub(crate) fn kem_upload(
+    actor: &Actor,
+    last_resort: u32,
+    number: u32,
+    first_id: u32,
+    count: u16,
+) -> UploadPreKeys {
+    let prekeys = (0..u32::from(count))
+        .map(|i| OneTimeKemPreKey { id: first_id + i, key: kem_key("one-time", first_id + i) });
+    let (label, device) = (&actor.name.label, actor.name.device);
+    let expires = UnixMillis(START.0 + 60 * DAY);
+    let batch = KemPreKeyBatch::sign(ORIGIN, label, &actor.key(), device, number, expires, prekeys.collect())
+        .unwrap();
+    let last_resort = last_resort_living(actor, last_resort, 0, UnixMillis(START.0 + 30 * DAY));
+    UploadPreKeys {
+        last_resort: Some(Base64::new(last_resort.encode()).unwrap()),
+        kem_batches: vec![Base64::new(batch.encode()).unwrap()],
         ..UploadPreKeys::default()
     }
 }

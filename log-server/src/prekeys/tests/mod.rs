@@ -7,10 +7,13 @@ use keyglass_account::prekey::PreKeyBundle;
 use super::{memory::MemoryPreKeys, store::PreKeyStore, *};
 use crate::tokens::tests::cast::*;
 
+mod census;
 mod concurrency;
+mod depletion;
 mod fetching;
 mod histories;
 mod http;
+mod kem;
 pub(super) mod material;
 mod uploads;
 
