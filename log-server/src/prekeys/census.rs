@@ -89,7 +89,7 @@ impl Service {
             }
             None => {
                 pool.absent_since = Some(now);
-                self.store.commit(&[Write::Pool(device.clone(), pool)])
+                self.store.commit(&[Write::Pool(device.clone(), Box::new(pool))])
             }
         }
     }
@@ -98,6 +98,6 @@ impl Service {
         let _one_at_a_time = self.stripes.lock(device);
         let Some(mut pool) = self.store.pool(device)? else { return Ok(()) };
         change(&mut pool);
-        self.store.commit(&[Write::Pool(device.clone(), pool)])
+        self.store.commit(&[Write::Pool(device.clone(), Box::new(pool))])
     }
 }

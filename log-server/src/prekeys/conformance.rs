@@ -78,7 +78,7 @@ fn starts_empty(store: &dyn PreKeyStore) {
 fn keeps_names_apart(store: &dyn PreKeyStore) {
     let mut writes = Vec::new();
     for (number, device) in (0_u32..).zip(names()) {
-        writes.push(Write::Pool(device.clone(), pool(number)));
+        writes.push(Write::Pool(device.clone(), Box::new(pool(number))));
         writes.push(Write::SignedPreKey(device.clone(), 1, number.to_be_bytes().to_vec()));
         writes.push(Write::Batch(device.clone(), 1, number.to_le_bytes().to_vec()));
     }
@@ -93,8 +93,10 @@ fn keeps_names_apart(store: &dyn PreKeyStore) {
 
 fn replaces_and_deletes(store: &dyn PreKeyStore) {
     let (device, request) = (name("bob", 1), RequestKey([1; 32]));
-    store.commit(&[Write::Pool(device.clone(), pool(8)), Write::Answer(request, answer(3))]).unwrap();
-    store.commit(&[Write::Pool(device.clone(), Pool::default())]).unwrap();
+    store
+        .commit(&[Write::Pool(device.clone(), Box::new(pool(8))), Write::Answer(request, answer(3))])
+        .unwrap();
+    store.commit(&[Write::Pool(device.clone(), Box::default())]).unwrap();
     assert_eq!(store.pool(&device).unwrap(), Some(Pool::default()));
     assert_eq!(store.answer(&request).unwrap(), Some(answer(3)));
     let without = Answer { one_time: None, kem: None, last_resort: None, ..answer(0) };
@@ -167,7 +169,7 @@ fn lists_pools(store: &dyn PreKeyStore) {
         assert_eq!(found, all, "{step} at a time");
     }
     let gone = name("gone", 1);
-    store.commit(&[Write::Pool(gone.clone(), pool(1))]).unwrap();
+    store.commit(&[Write::Pool(gone.clone(), Box::new(pool(1)))]).unwrap();
     assert_eq!(store.pools(None, 100).unwrap().len(), all.len() + 1);
     store.commit(&[Write::DeletePool(gone.clone())]).unwrap();
     assert_eq!(store.pool(&gone).unwrap(), None);
@@ -248,7 +250,7 @@ fn damaged_values_are_corrupt_not_absent() {
     let directory = tempfile::tempdir().unwrap();
     let db = open_db(directory.path());
     let store = RocksPreKeys::new(db.clone());
-    store.commit(&[Write::Pool(name("bob", 1), pool(1))]).unwrap();
+    store.commit(&[Write::Pool(name("bob", 1), Box::new(pool(1)))]).unwrap();
     store.commit(&[Write::Answer(RequestKey([1; 32]), answer(1))]).unwrap();
     let pools = db.cf_handle("prekeys.pools").unwrap();
     let key = name("bob", 1).to_key();
@@ -279,7 +281,7 @@ fn what_an_earlier_version_stored_is_read() {
     let read = store.pool(&bob.name).unwrap().unwrap();
     assert_eq!((read.next_batch, read.next_id, read.x25519.left()), (5, 101, 70));
     assert_eq!(read.x25519.batches[0].root, batch.header().root);
-    store.commit(&[Write::Pool(bob.name.clone(), read.clone())]).unwrap();
+    store.commit(&[Write::Pool(bob.name.clone(), Box::new(read.clone()))]).unwrap();
     assert_eq!(store.pool(&bob.name).unwrap(), Some(read));
 
     let mut old = Writer::new();

@@ -185,7 +185,7 @@ impl Service {
             writes.extend(
                 retired.iter().flat_map(|(key_type, batch)| self.retire(*key_type, target, batch, now)),
             );
-            writes.push(Write::Pool(target.clone(), pool));
+            writes.push(Write::Pool(target.clone(), Box::new(pool)));
         }
         if let Some(state) = decision.pair {
             writes.extend(before.map(|before| Write::Unschedule(before.expires, Expiring::Pair(pair))));

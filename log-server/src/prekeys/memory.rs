@@ -91,7 +91,7 @@ impl PreKeyStore for MemoryPreKeys {
         for write in writes.iter().cloned() {
             match write {
                 Write::Pool(device, pool) => {
-                    state.pools.insert(device, pool);
+                    state.pools.insert(device, *pool);
                 }
                 Write::SignedPreKey(device, id, bytes) => {
                     state.signed.insert((device, id), bytes);

@@ -72,7 +72,7 @@ impl Expiring {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
     /// Replaces a device's pool.
-    Pool(DeviceName, Pool),
+    Pool(DeviceName, Box<Pool>),
     /// Deletes a device's pool.
     DeletePool(DeviceName),
     /// Adds an encoded signed prekey.

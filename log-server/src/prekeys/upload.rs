@@ -348,7 +348,7 @@ impl Service {
             self.uploaders.give_back(&name, taken);
             return Err(UploadError::Quota);
         }
-        writes.push(Write::Pool(device.clone(), pool.clone()));
+        writes.push(Write::Pool(device.clone(), Box::new(pool.clone())));
         self.store.commit(&writes).map_err(|error| {
             self.uploaders.give_back(&name, taken);
             error.into()
