@@ -11,7 +11,7 @@ use thiserror::Error;
 
 pub use self::{
     explain::{Explanation, Line, Signer, Statement, WitnessPart},
-    format::EvidenceFormatError,
+    format::{EvidenceFormatError, MAX_LEN},
     words::Words,
 };
 use crate::{

@@ -1,0 +1,11 @@
+//! Asking peers over HTTP: bounded in bytes and time, spread out in time, patient with those that fail.
+
+mod ask;
+mod http;
+mod rounds;
+mod tiles;
+
+pub use self::{
+    http::{Fetch, FetchError},
+    rounds::{Gossip, Host, Outcome, Settings},
+};

@@ -1,0 +1,183 @@
+//! Round after round with every peer, each at its own pace.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use keyglass_tlog::note::SignedNote;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{
+    ask::{Asker, Failed, Numbers},
+    http::Fetch,
+};
+use crate::{
+    book::Book,
+    evidence::Held,
+    node::{Node, PeerId},
+    peers::Peer,
+    schedule::pause,
+};
+
+/// Rounds with peers at a time.
+const CONCURRENCY: usize = 16;
+
+/// The pace.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The mean time between rounds with a peer that answers.
+    pub period: Duration,
+    /// The longest that a round may take, whatever a peer does.
+    pub round: Duration,
+}
+
+impl Default for Settings {
+    /// Two seconds, and a quarter of a minute.
+    fn default() -> Self {
+        Self { period: Duration::from_secs(2), round: Duration::from_secs(15) }
+    }
+}
+
+/// What happened, for an operator to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// A round in which a peer answered.
+    Round,
+    /// A round in which it did not.
+    FailedRound,
+    /// A head that a log signed.
+    Head,
+    /// A peer has no head of a log.
+    NoHead,
+    /// What should have been a head is none.
+    BadHead,
+    /// What should have been a list of evidence is none.
+    BadListing,
+    /// What should have been evidence convicts nobody.
+    ForgedEvidence,
+    /// Two heads of different sizes were compared, or could not be.
+    Compared,
+}
+
+impl Outcome {
+    /// A stable name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Round => "round",
+            Self::FailedRound => "failed-round",
+            Self::Head => "head",
+            Self::NoHead => "no-head",
+            Self::BadHead => "bad-head",
+            Self::BadListing => "bad-listing",
+            Self::ForgedEvidence => "forged-evidence",
+            Self::Compared => "compared",
+        }
+    }
+}
+
+/// The party that gossips.
+pub trait Host: Send + Sync + 'static {
+    /// Its evidence, and whose signatures count.
+    fn book(&self) -> &Book;
+
+    /// Its own latest head of a log, which extends all of its earlier ones. May wait for the disk.
+    fn head(&self, origin: &str) -> Option<SignedNote>;
+
+    /// Evidence is held that was not held before.
+    fn convicted(&self, held: &Held) -> impl Future<Output = ()> + Send;
+
+    /// Counts.
+    fn observe(&self, outcome: Outcome) {
+        let _ = outcome;
+    }
+}
+
+/// Gossip that runs until it is stopped or dropped.
+pub struct Gossip {
+    peers: watch::Sender<Vec<Peer>>,
+    running: JoinHandle<()>,
+}
+
+impl Gossip {
+    /// Starts, on the current tokio runtime.
+    pub fn start<H: Host>(host: Arc<H>, fetch: Fetch, peers: Vec<Peer>, settings: Settings) -> Self {
+        let (peers, changed) = watch::channel(peers);
+        let asker = Asker { host, node: Arc::new(Mutex::new(Node::default())), fetch };
+        Self { peers, running: tokio::spawn(run(asker, changed, settings)) }
+    }
+
+    /// Asks other peers from now on. What is known of those that stay stays.
+    pub fn replace_peers(&self, peers: Vec<Peer>) {
+        self.peers.send_replace(peers);
+    }
+
+    /// Stops, and waits until nothing runs any more.
+    pub async fn stop(self) {
+        drop(self.peers);
+        // The task ends itself; it cannot have been cancelled, and what it panicked with was reported.
+        let _ = self.running.await;
+    }
+}
+
+async fn run<H: Host>(asker: Asker<H>, mut peers: watch::Receiver<Vec<Peer>>, settings: Settings) {
+    let (mut numbers, mut known) = (Numbers::default(), BTreeSet::new());
+    let permits = Arc::new(Semaphore::new(CONCURRENCY));
+    loop {
+        let current = peers.borrow_and_update().clone();
+        let numbered: Vec<(PeerId, Peer)> =
+            current.into_iter().map(|peer| (numbers.of(&peer), peer)).collect();
+        let now: BTreeSet<PeerId> = numbered.iter().map(|(id, _)| *id).collect();
+        known.difference(&now).for_each(|gone| asker.node().forget(*gone));
+        known = now;
+        asker.node().retain_logs(&asker.host.book().trust());
+        let mut tasks = JoinSet::new();
+        for (id, peer) in numbered {
+            tasks.spawn(rounds(asker.clone(), id, peer, settings, Arc::clone(&permits)));
+        }
+        // Dropping the set ends all of its tasks, wherever they wait; nothing that they do is left half done.
+        if peers.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Round after round with one peer.
+async fn rounds<H: Host>(
+    asker: Asker<H>,
+    id: PeerId,
+    peer: Peer,
+    settings: Settings,
+    permits: Arc<Semaphore>,
+) {
+    let mut failures = 0u32;
+    // Not all at once: the first round comes within a period.
+    tokio::time::sleep(settings.period.mul_f64(rand::random_range(0.0..1.0))).await;
+    loop {
+        {
+            let Ok(_permit) = permits.acquire().await else { return };
+            let ended = tokio::time::timeout(settings.round, asker.round(id, &peer)).await;
+            let reason = match ended {
+                Ok(Ok(())) => None,
+                Ok(Err(Failed(error))) => Some(error.to_string()),
+                Err(_) => Some("the round took too long".to_owned()),
+            };
+            asker.host.observe(if reason.is_none() { Outcome::Round } else { Outcome::FailedRound });
+            match reason {
+                None => failures = 0,
+                Some(reason) => {
+                    if failures == 0 {
+                        tracing::warn!(peer = peer.name(), reason, "a peer does not answer");
+                    }
+                    failures = failures.saturating_add(1);
+                }
+            }
+        }
+        tokio::time::sleep(pause(settings.period, failures, rand::random())).await;
+    }
+}

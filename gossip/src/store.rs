@@ -1,0 +1,245 @@
+//! Evidence and resolutions on disk, in a redb file of their own: what is put is durable when `put` returns, and read back
+//! whole.
+
+use std::{
+    io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use keyglass_crypto::hash::sha256;
+use redb::{
+    Builder, Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError,
+    WriteTransaction, backends::FileBackend,
+};
+use thiserror::Error;
+
+use crate::{decide::Tree, evidence::EvidenceId, hex};
+
+/// The file's name within a data directory.
+pub const FILE: &str = "gossip.redb";
+
+/// Canonical texts by their hash.
+const EVIDENCE: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("evidence");
+/// Origins, and lines of trees that are disowned: size, space, root in hexadecimal.
+const DISOWNED: TableDefinition<&str, &str> = TableDefinition::new("disowned");
+/// What operators resolved, as they did it, one line of JSON each.
+const RESOLUTIONS: TableDefinition<u64, &str> = TableDefinition::new("resolutions");
+/// Strings about the file.
+const META: TableDefinition<&str, &str> = TableDefinition::new("keyglass-gossip");
+const META_VERSION: &str = "version";
+const VERSION: &str = "1";
+/// Memory for pages.
+const CACHE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Why evidence cannot be read or written.
+#[derive(Debug, Clone, Error)]
+pub enum StoreError {
+    /// Reading or writing failed, or the file is damaged or open elsewhere.
+    #[error("{}: {source}", .path.display())]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// What the database says.
+        source: Arc<redb::Error>,
+    },
+    /// Not a file of this program, or of a version that it does not know.
+    #[error("{}: not a file of evidence of a version that this program knows", .0.display())]
+    Foreign(PathBuf),
+    /// A text is not the one that was stored. Ignoring it would acquit the log.
+    #[error("{}: what is stored as {id} is damaged", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Under which name.
+        id: String,
+    },
+}
+
+/// The open file.
+pub struct Store {
+    path: PathBuf,
+    database: Database,
+}
+
+/// What the file holds beside evidence: the trees that resolutions disowned, by origin.
+pub type Disowned = Vec<(String, Vec<Tree>)>;
+
+impl Store {
+    /// Opens the file in a data directory, or makes it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(data: &Path) -> Result<Self, StoreError> {
+        let path = data.join(FILE);
+        let failed = |source| StoreError::Failed { path: path.clone(), source: Arc::new(source) };
+        let mut builder = Builder::new();
+        builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+        let open = || -> Result<_, redb::Error> {
+            let existing = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() > 0);
+            if existing {
+                return Ok(builder.open(&path)?);
+            }
+            let mut options = std::fs::OpenOptions::new();
+            let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+            Ok(builder.create_with_backend(FileBackend::new(file)?)?)
+        };
+        let store = Self { database: open().map_err(failed)?, path: path.clone() };
+        match store.version().map_err(failed)?.as_deref() {
+            Some(VERSION) => Ok(store),
+            Some(_) => Err(StoreError::Foreign(path)),
+            None => {
+                store.initialise().map_err(failed)?;
+                let synced = std::fs::File::open(data).and_then(|directory| directory.sync_all());
+                synced.map_err(|error: io::Error| failed(redb::Error::Io(error)))?;
+                Ok(store)
+            }
+        }
+    }
+
+    fn version(&self) -> Result<Option<String>, redb::Error> {
+        match self.database.begin_read()?.open_table(META) {
+            Ok(meta) => Ok(meta.get(META_VERSION)?.map(|version| version.value().to_owned())),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn initialise(&self) -> Result<(), redb::Error> {
+        let transaction = self.begin()?;
+        transaction.open_table(META)?.insert(META_VERSION, VERSION)?;
+        transaction.open_table(EVIDENCE)?;
+        transaction.open_table(DISOWNED)?;
+        transaction.open_table(RESOLUTIONS)?;
+        Ok(transaction.commit()?)
+    }
+
+    /// A transaction that survives the loss of power.
+    fn begin(&self) -> Result<WriteTransaction, redb::Error> {
+        let mut transaction = self.database.begin_write()?;
+        // In one phase, redb would take a damaged last commit for an unfinished one, and undo it.
+        transaction.set_two_phase_commit(true);
+        Ok(transaction)
+    }
+
+    fn failed(&self) -> impl Fn(redb::Error) -> StoreError + '_ {
+        |source| StoreError::Failed { path: self.path.clone(), source: Arc::new(source) }
+    }
+
+    /// Stores a canonical text under its name, and deletes another, both or neither, durably.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub fn put(&self, id: &EvidenceId, text: &str, delete: Option<&EvidenceId>) -> Result<(), StoreError> {
+        let write = || -> Result<(), redb::Error> {
+            let transaction = self.begin()?;
+            {
+                let mut table = transaction.open_table(EVIDENCE)?;
+                if let Some(delete) = delete {
+                    table.remove(&delete.0)?;
+                }
+                table.insert(&id.0, text.as_bytes())?;
+            }
+            Ok(transaction.commit()?)
+        };
+        write().map_err(self.failed())
+    }
+
+    /// A text.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn get(&self, id: &EvidenceId) -> Result<Option<String>, StoreError> {
+        let read = || -> Result<_, redb::Error> {
+            let table = self.database.begin_read()?.open_table(EVIDENCE)?;
+            Ok(table.get(&id.0)?.map(|text| text.value().to_vec()))
+        };
+        read().map_err(self.failed())?.map(|text| self.checked(id, text)).transpose()
+    }
+
+    fn checked(&self, id: &EvidenceId, text: Vec<u8>) -> Result<String, StoreError> {
+        let damaged = || StoreError::Damaged { path: self.path.clone(), id: id.to_string() };
+        if sha256(&[&text]) != id.0 {
+            return Err(damaged());
+        }
+        String::from_utf8(text).map_err(|_| damaged())
+    }
+
+    /// Shows every text, one at a time.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn for_each(&self, mut see: impl FnMut(EvidenceId, String)) -> Result<(), StoreError> {
+        let names = || -> Result<Vec<EvidenceId>, redb::Error> {
+            let table = self.database.begin_read()?.open_table(EVIDENCE)?;
+            table.iter()?.map(|entry| Ok(EvidenceId(*entry?.0.value()))).collect()
+        };
+        for id in names().map_err(self.failed())? {
+            if let Some(text) = self.get(&id)? {
+                see(id, text);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds trees to those that are disowned of a log, and the record of who did so and why, durably.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub fn resolve(&self, origin: &str, trees: &[Tree], record: &str) -> Result<(), StoreError> {
+        let lines: String =
+            trees.iter().map(|tree| format!("{} {}\n", tree.size, hex::encode(&tree.root))).collect();
+        let write = || -> Result<(), redb::Error> {
+            let transaction = self.begin()?;
+            {
+                transaction.open_table(DISOWNED)?.insert(origin, lines.as_str())?;
+                let mut records = transaction.open_table(RESOLUTIONS)?;
+                let next = records.last()?.map_or(0, |(last, _)| last.value().saturating_add(1));
+                records.insert(next, record)?;
+            }
+            Ok(transaction.commit()?)
+        };
+        write().map_err(self.failed())
+    }
+
+    /// The trees that are disowned.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn disowned(&self) -> Result<Disowned, StoreError> {
+        let read = || -> Result<Vec<(String, String)>, redb::Error> {
+            let table = self.database.begin_read()?.open_table(DISOWNED)?;
+            let entry = |entry: Result<(redb::AccessGuard<'_, &str>, redb::AccessGuard<'_, &str>), _>| {
+                let (origin, lines) = entry?;
+                Ok((origin.value().to_owned(), lines.value().to_owned()))
+            };
+            table.iter()?.map(entry).collect()
+        };
+        let tree = |line: &str| {
+            let (size, root) = line.split_once(' ')?;
+            Some(Tree { size: size.parse().ok()?, root: hex::decode(root)? })
+        };
+        let of_log = |(origin, lines): (String, String)| {
+            let trees: Option<Vec<Tree>> = lines.lines().map(tree).collect();
+            let damaged = StoreError::Damaged { path: self.path.clone(), id: origin.clone() };
+            trees.map(|trees| (origin, trees)).ok_or(damaged)
+        };
+        read().map_err(self.failed())?.into_iter().map(of_log).collect()
+    }
+
+    /// The records of all resolutions, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub fn resolutions(&self) -> Result<Vec<String>, StoreError> {
+        let read = || -> Result<_, redb::Error> {
+            let table = self.database.begin_read()?.open_table(RESOLUTIONS)?;
+            table
+                .iter()?
+                .map(|entry| Ok(entry?.1.value().to_owned()))
+                .collect::<Result<Vec<_>, redb::Error>>()
+        };
+        read().map_err(self.failed())
+    }
+}
