@@ -3,12 +3,15 @@
 mod confirm;
 mod init;
 mod options;
+mod peers_file;
 mod policy_file;
+mod resolve;
 mod serve;
 
 use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser as _, error::ErrorKind};
+use keyglass_gossip::{book::NotResolved, peers::PeersError};
 use keyglass_service::{
     key_file::{KeyFileError, Sealing},
     passphrase::PassphraseError,
@@ -65,6 +68,18 @@ enum CommandError {
     Policy { path: PathBuf, source: PolicyError },
     #[error("{}: the policy lists no log to cosign (--allow-no-logs starts all the same)", .0.display())]
     NoLogs(PathBuf),
+    #[error("{}: {source}", .path.display())]
+    PeersFile { path: PathBuf, source: std::io::Error },
+    #[error("{}: {source}", .path.display())]
+    Peers { path: PathBuf, source: PeersError },
+    #[error("no HTTP client: {0}")]
+    Client(String),
+    #[error(transparent)]
+    Evidence(#[from] keyglass_gossip::store::StoreError),
+    #[error(transparent)]
+    NotResolved(#[from] NotResolved),
+    #[error("a reason is 1 to 1,000 characters")]
+    Reason,
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("{0}")]
@@ -74,8 +89,8 @@ enum CommandError {
 impl CommandError {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::System(_) => 1,
-            Self::MissingOption(..) | Self::Tls(TlsError::Incomplete) => 2,
+            Self::System(_) | Self::Client(_) => 1,
+            Self::MissingOption(..) | Self::Reason | Self::Tls(TlsError::Incomplete) => 2,
             Self::Key(KeyError::File(error)) if KeyFileError::is_of_passphrase(error) => 6,
             Self::Passphrase(_) => 6,
             Self::Key(_)
@@ -87,10 +102,14 @@ impl CommandError {
             | Self::AlreadyMade(_)
             | Self::NoKey(_)
             | Self::NoKeyToAdd(_)
+            | Self::Evidence(_)
+            | Self::NotResolved(NotResolved::Store(_))
             | Self::Directory { .. } => 3,
             Self::PolicyFile { .. } | Self::Policy { .. } | Self::NoLogs(_) => 4,
             Self::Listen { .. } | Self::Tls(_) => 5,
             Self::StillSuspended(_) => 7,
+            Self::NotResolved(NotResolved::NothingHeld) => 8,
+            Self::PeersFile { .. } | Self::Peers { .. } => 9,
         }
     }
 }
@@ -122,6 +141,7 @@ fn dispatch(arguments: &Arguments) -> Result<(), CommandError> {
         Command::SealKeys => "seal-keys",
         Command::Serve => "serve",
         Command::Confirm => "confirm",
+        Command::Resolve => "resolve",
     };
     let missing = |option| CommandError::MissingOption(command, option);
     let data = arguments.data.as_deref().ok_or_else(|| missing("--data DIR"))?;
@@ -150,6 +170,13 @@ fn dispatch(arguments: &Arguments) -> Result<(), CommandError> {
         Command::Confirm => {
             let cosigners = key::load(data, passphrase()?.as_ref())?;
             confirm::run(data, policy()?, &cosigners, &arguments.confirm, arguments.json)
+        }
+        Command::Resolve => {
+            let options = &arguments.resolve;
+            let origin = options.origin.as_deref().ok_or_else(|| missing("--origin ORIGIN"))?;
+            let reason = options.reason.as_deref().ok_or_else(|| missing("--reason TEXT"))?;
+            let cosigners = key::load(data, passphrase()?.as_ref())?;
+            resolve::run(data, policy()?, &cosigners, origin, reason, arguments.json)
         }
     }
 }

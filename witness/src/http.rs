@@ -9,11 +9,12 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::{Path, State},
+    extract::{Path, RawQuery, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use keyglass_gossip::evidence::EvidenceId;
 use keyglass_service::server;
 use keyglass_tlog::{
     time::UnixSeconds,
@@ -90,6 +91,18 @@ pub trait Responder: Send + Sync + 'static {
         None
     }
 
+    /// The list of evidence that is held, from after this name; `None` if evidence is nothing that this party keeps.
+    fn evidence_list(&self, after: Option<EvidenceId>) -> Option<String> {
+        let _ = after;
+        None
+    }
+
+    /// Answers with evidence. May wait for the disk.
+    fn evidence(&self, id: &EvidenceId) -> Answer {
+        let _ = id;
+        Answer::Problem(Problem::NO_SUCH_PATH)
+    }
+
     /// When the logs of the policy were cosigned last.
     fn ages(&self) -> Ages {
         Ages::default()
@@ -117,6 +130,8 @@ pub fn router<R: Responder>(responder: Arc<R>, metrics: Arc<Metrics>, limits: Li
     Router::new()
         .route("/add-checkpoint", post(add_checkpoint::<R>))
         .route("/{origin_hash}/checkpoint", get(checkpoint::<R>))
+        .route("/gossip/v1/evidence", get(evidence_list::<R>))
+        .route("/gossip/v1/evidence/{id}", get(evidence::<R>))
         .route("/", get(status::page::<R>))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready::<R>))
@@ -166,19 +181,34 @@ async fn checkpoint<R: Responder>(
     answer.into_response()
 }
 
+/// The list of evidence; `after=NAME` is where it goes on.
+async fn evidence_list<R: Responder>(
+    State(endpoints): State<Endpoints<R>>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let after = match query.as_deref() {
+        None | Some("") => None,
+        Some(query) => match query.strip_prefix("after=").and_then(EvidenceId::parse) {
+            Some(id) => Some(id),
+            None => return Problem::NO_SUCH_PATH.into_response(),
+        },
+    };
+    let list = endpoints.responder.evidence_list(after);
+    list.map_or(Answer::Problem(Problem::NO_SUCH_PATH), Answer::Evidence).into_response()
+}
+
+async fn evidence<R: Responder>(State(endpoints): State<Endpoints<R>>, Path(id): Path<String>) -> Response {
+    let Some(id) = EvidenceId::parse(&id) else {
+        return Problem::NO_SUCH_PATH.into_response();
+    };
+    let responder = endpoints.responder;
+    let answer = tokio::task::spawn_blocking(move || responder.evidence(&id)).await;
+    answer.unwrap_or(Answer::Problem(Problem::STORE_FAILED)).into_response()
+}
+
 /// Reads 64 lower-case hexadecimal digits.
 fn parse_origin_hash(hash: &str) -> Option<OriginHash> {
-    let nibble = |digit: u8| match digit {
-        b'0'..=b'9' => digit.checked_sub(b'0'),
-        b'a'..=b'f' => digit.checked_sub(b'a')?.checked_add(10),
-        _ => None,
-    };
-    let (pairs, []) = hash.as_bytes().as_chunks::<2>() else {
-        return None;
-    };
-    let byte = |[high, low]: &[u8; 2]| Some(nibble(*high)? << 4 | nibble(*low)?);
-    let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
-    bytes?.try_into().ok().map(OriginHash)
+    keyglass_gossip::hex::decode(hash).map(OriginHash)
 }
 
 async fn ready<R: Responder>(State(endpoints): State<Endpoints<R>>) -> Response {

@@ -33,6 +33,9 @@ pub struct Metrics {
     connections: Connections,
     suspended: Gauge,
     reloads: Family<Outcome, Counter>,
+    gossip: Family<Outcome, Counter>,
+    evidence: Gauge,
+    stopped: Gauge,
     commits: Histogram,
     newest: Gauge,
     oldest: Gauge,
@@ -62,6 +65,15 @@ impl Default for Metrics {
         registry.register("logs", "Logs that this witness cosigns", logs.clone());
         registry.register("suspended_logs", "Logs that wait for `confirm`", suspended.clone());
         registry.register("policy_reloads", "Policies read on SIGHUP by outcome", reloads.clone());
+        let gossip = Family::<Outcome, Counter>::default();
+        registry.register("gossip", "What came of asking peers, by outcome", gossip.clone());
+        let (evidence, stopped) = (Gauge::default(), Gauge::default());
+        registry.register("evidence", "Evidence held that logs signed two histories", evidence.clone());
+        registry.register(
+            "stopped_logs",
+            "Logs of which nothing is cosigned because of evidence that no operator has resolved",
+            stopped.clone(),
+        );
         let connections = Connections::default();
         connections.register(&mut registry);
         let commits = Histogram::new(buckets);
@@ -91,6 +103,9 @@ impl Default for Metrics {
             connections,
             suspended,
             reloads,
+            gossip,
+            evidence,
+            stopped,
             commits,
             newest,
             oldest,
@@ -169,6 +184,15 @@ impl Metrics {
     pub fn reloaded(&self, taken_over: bool) {
         let outcome = if taken_over { "taken-over" } else { "refused" };
         self.reloads.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    pub(crate) fn gossip(&self, outcome: &'static str) {
+        self.gossip.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    pub(crate) fn evidence(&self, held: usize, stopped: usize) {
+        self.evidence.set(i64::try_from(held).unwrap_or(i64::MAX));
+        self.stopped.set(i64::try_from(stopped).unwrap_or(i64::MAX));
     }
 
     /// All of it as OpenMetrics text.

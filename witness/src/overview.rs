@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use keyglass_gossip::holdings::Summary;
 use keyglass_tlog::{note::Vkey, time::UnixSeconds};
 
 use crate::{
@@ -17,6 +18,7 @@ pub(crate) fn status(
     vkeys: &[&Vkey],
     logs: &Logs,
     store: &impl HeadStore,
+    stops: impl Fn(&str) -> Option<Summary>,
     now: UnixSeconds,
     page: usize,
 ) -> Status {
@@ -34,7 +36,7 @@ pub(crate) fn status(
     let first = page.saturating_sub(1).saturating_mul(ROWS);
     let of_policy = listed.iter().map(|origin| (OriginHash::of(origin), Some(origin.as_str())));
     let all = of_policy.chain(former.iter().map(|hash| (*hash, None)));
-    let rows = all.skip(first).take(ROWS).map(|(hash, origin)| row(store, hash, origin)).collect();
+    let rows = all.skip(first).take(ROWS).map(|(hash, origin)| row(store, hash, origin, &stops)).collect();
     Status {
         name: vkeys.first().map(|vkey| vkey.name().as_str().to_owned()).unwrap_or_default(),
         vkeys: vkeys.iter().map(|vkey| vkey.to_string()).collect(),
@@ -47,7 +49,12 @@ pub(crate) fn status(
 }
 
 /// `origin` is known of logs of the policy; others are named by what is kept of them.
-fn row(store: &impl HeadStore, hash: OriginHash, origin: Option<&str>) -> Row {
+fn row(
+    store: &impl HeadStore,
+    hash: OriginHash,
+    origin: Option<&str>,
+    stops: impl Fn(&str) -> Option<Summary>,
+) -> Row {
     let kept = store.load(hash);
     let named = |kept: &Kept| {
         let head = match kept {
@@ -64,7 +71,8 @@ fn row(store: &impl HeadStore, hash: OriginHash, origin: Option<&str>) -> Row {
         Ok(Kept::Suspended(_)) => Last::Suspended,
         Err(_) => Last::Unreadable,
     };
-    Row { origin: name.unwrap_or_else(|| "(unknown)".to_owned()), listed: origin.is_some(), last }
+    let evidence = name.as_deref().and_then(stops).map(|held| held.id.to_string());
+    Row { origin: name.unwrap_or_else(|| "(unknown)".to_owned()), listed: origin.is_some(), last, evidence }
 }
 
 /// When the logs of the policy were cosigned last.

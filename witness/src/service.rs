@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use keyglass_gossip::{book::Book, evidence::EvidenceId, holdings::Summary};
 use keyglass_tlog::{
     cosignature::{CosignError, Cosigner, MAX_TIME},
     evidence::Evidence,
-    note::{NoteError, SignatureLine, Vkey, format_signature_lines},
+    note::{NoteError, SignatureLine, SignedNote, Vkey, format_signature_lines},
     policy::Policy,
     witness::AddCheckpoint,
 };
@@ -35,6 +36,9 @@ pub enum Failure {
     /// The witness may have signed more for this log than its state says.
     #[error("the state for this log is older than what was signed; its operator must confirm it")]
     RolledBack,
+    /// There is evidence that the log signed two histories, which no operator has resolved.
+    #[error("evidence is held that the log signed two histories: {0}")]
+    EvidenceHeld(EvidenceId),
     /// The head could not be read or stored.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -57,6 +61,7 @@ pub struct Witness<S, C> {
     clock: C,
     clock_guard: ClockGuard,
     metrics: Arc<Metrics>,
+    evidence: Option<Arc<Book>>,
 }
 
 impl<S: HeadStore, C: Clock> Witness<S, C> {
@@ -65,7 +70,13 @@ impl<S: HeadStore, C: Clock> Witness<S, C> {
     pub fn new(cosigners: Vec<Cosigner>, logs: Logs, store: S, clock: C, metrics: Arc<Metrics>) -> Self {
         metrics.logs(logs.len());
         let clock_guard = ClockGuard::new(&clock);
-        Self { cosigners, logs, store, clock, clock_guard, metrics }
+        Self { cosigners, logs, store, clock, clock_guard, metrics, evidence: None }
+    }
+
+    /// The same witness with evidence: what is held there stops it from cosigning, and what it finds itself goes there.
+    #[must_use]
+    pub fn with_evidence(self, book: Arc<Book>) -> Self {
+        Self { evidence: Some(book), ..self }
     }
 
     /// Witnesses the logs of another policy from now on; see [`Logs::replace`]. What is stored of logs that are gone
@@ -98,18 +109,25 @@ impl<S: HeadStore, C: Clock> Witness<S, C> {
         if matches!(kept, Kept::Suspended(_)) {
             return Err(Failure::RolledBack);
         }
+        let submitted_origin = submitted.checkpoint().origin();
+        if let Some(stops) = self.evidence.as_ref().and_then(|book| book.stops(submitted_origin)) {
+            return Err(Failure::EvidenceHeld(stops.id));
+        }
         if let Some(suspended) = rollback::proven_by(&note, &submitted, kept.head(), &self.vkeys()) {
             return Err(self.suspend(origin, suspended).await);
         }
         let time = self.clock_guard.read(&self.clock);
-        let next = decide(authentic, kept.head(), time.unwrap_or_default()).inspect_err(|refusal| {
-            if matches!(refusal, Refusal::RootsDiffer | Refusal::WrongEmptyRoot)
-                && let Some(evidence) = Evidence::of_notes(kept.head().map_or(&note, Head::note), &note)
-            {
-                let origin = submitted.checkpoint().origin();
-                tracing::warn!(origin, evidence = %evidence, "the log has equivocated");
+        let next = match decide(authentic, kept.head(), time.unwrap_or_default()) {
+            Ok(next) => next,
+            Err(refusal) => {
+                if matches!(refusal, Refusal::RootsDiffer | Refusal::WrongEmptyRoot)
+                    && let Some(evidence) = Evidence::of_notes(kept.head().map_or(&note, Head::note), &note)
+                {
+                    self.equivocated(evidence).await;
+                }
+                return Err(refusal.into());
             }
-        })?;
+        };
         time?;
         let lines = self.cosign(&next)?;
         let answer = format_signature_lines(&lines);
@@ -138,6 +156,33 @@ impl<S: HeadStore, C: Clock> Witness<S, C> {
             lines => lines.to_vec(),
         };
         Ok(Some(head.cosigned(lines)?.to_string()))
+    }
+
+    /// The head that is kept for a log, with the cosignatures that were returned.
+    #[must_use]
+    pub fn own_head(&self, origin: &str) -> Option<SignedNote> {
+        let kept = self.store.load(OriginHash::of(origin)).ok()?;
+        let head = kept.head()?;
+        Some(head.cosigned(head.cosignatures().to_vec()).unwrap_or_else(|_| head.note().clone()))
+    }
+
+    /// Keeps evidence that a log brought against itself.
+    async fn equivocated(&self, evidence: Evidence) {
+        tracing::warn!(evidence = %evidence, "the log has equivocated");
+        let Some(book) = self.evidence.clone() else { return };
+        match tokio::task::spawn_blocking(move || book.keep(evidence)).await {
+            Ok(Ok(_)) => self.count_evidence(),
+            Ok(Err(error)) => tracing::error!(%error, "evidence was not kept"),
+            Err(error) => tracing::error!(%error, "evidence was not kept"),
+        }
+    }
+
+    /// Has the metrics say how much evidence there is.
+    pub fn count_evidence(&self) {
+        if let Some(book) = &self.evidence {
+            let holdings = book.holdings();
+            self.metrics.evidence(holdings.len(), holdings.stopped().count());
+        }
     }
 
     fn vkeys(&self) -> Vec<&Vkey> {
@@ -196,7 +241,23 @@ impl<S: HeadStore, C: Clock> Responder for Witness<S, C> {
     }
 
     fn status(&self, page: usize) -> Option<Status> {
-        Some(overview::status(&self.vkeys(), &self.logs, &self.store, self.clock.now(), page))
+        let stops = |origin: &str| -> Option<Summary> { self.evidence.as_ref()?.stops(origin) };
+        Some(overview::status(&self.vkeys(), &self.logs, &self.store, stops, self.clock.now(), page))
+    }
+
+    fn evidence_list(&self, after: Option<EvidenceId>) -> Option<String> {
+        self.evidence.as_ref().map(|book| book.listing(after))
+    }
+
+    fn evidence(&self, id: &EvidenceId) -> Answer {
+        match self.evidence.as_ref().map(|book| book.text(id)) {
+            Some(Ok(Some(text))) => Answer::Evidence(text),
+            Some(Ok(None)) | None => Answer::Problem(Problem::NO_SUCH_PATH),
+            Some(Err(error)) => {
+                tracing::error!(%error, "evidence cannot be read");
+                Answer::Problem(Problem::STORE_FAILED)
+            }
+        }
     }
 
     fn ages(&self) -> Ages {
@@ -225,6 +286,7 @@ impl From<Failure> for Answer {
             Failure::Refused(refusal) => Self::Problem(refusal.into()),
             Failure::TooManyRequests => Self::Problem(Problem::TOO_MANY_REQUESTS),
             Failure::RolledBack => Self::Problem(Problem::STATE_ROLLED_BACK),
+            Failure::EvidenceHeld(id) => Self::Problem(Problem::evidence_held(&id)),
             Failure::ClockJumped(error) => {
                 tracing::error!(%error, "nothing is signed");
                 Self::Problem(Problem::CLOCK_JUMPED)

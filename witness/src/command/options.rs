@@ -3,13 +3,16 @@
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use keyglass_service::{passphrase::PassphraseOptions, tls::TlsOptions};
+use keyglass_service::{
+    passphrase::PassphraseOptions,
+    tls::{RootOptions, TlsOptions},
+};
 use keyglass_tlog::note::KeyName;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 another failure; 2 wrong usage; 3 the data directory, its keys or its state was refused; \
 4 the policy was refused; 5 the address could not be bound, or its certificate was refused; 6 the passphrase is missing or \
-wrong; 7 confirm: logs are still suspended.
+wrong; 7 confirm: logs are still suspended; 8 resolve: there is nothing to resolve; 9 the file of peers was refused.
 
 Example:
   keyglass-witness init  --data /var/lib/witness --name witness.example/w1
@@ -34,7 +37,8 @@ pub(super) struct Arguments {
     #[arg(long, global = true)]
     pub(super) json: bool,
 
-    /// serve, confirm: a tlog-policy file; its `log <vkey>` lines are the logs to cosign
+    /// serve, confirm, resolve: a tlog-policy file; its `log <vkey>` lines are the logs to cosign. Gossip takes the URL of a
+    /// log, if there is one, for the prefix of its tiles (C2SP tlog-tiles), and names the witnesses that cosigned both sides
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) policy: Option<PathBuf>,
 
@@ -46,6 +50,9 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     pub(super) confirm: ConfirmOptions,
+
+    #[command(flatten)]
+    pub(super) resolve: ResolveOptions,
 
     #[command(flatten)]
     pub(super) passphrase: PassphraseOptions,
@@ -85,6 +92,12 @@ pub(super) enum Command {
     /// for with --as-it-is. The rest stays suspended, and is answered 503. Prints one line for each log: its origin, its
     /// size, and what became of it.
     Confirm,
+    /// Go on with a log although it signed two histories
+    ///
+    /// Needs --data, --policy, --origin and --reason, and the witness stopped. Evidence against the log stays, and is passed
+    /// on; the witness goes on from its own head, and stops again if the log signs yet another history. Who did so, when and
+    /// why is kept. Prints the names of the evidence.
+    Resolve,
 }
 
 /// The keys that a new witness gets.
@@ -123,6 +136,18 @@ pub(super) struct ServeOptions {
     #[arg(long, global = true, value_name = "N", default_value = "1000")]
     pub(super) rate_limit: NonZeroU32,
 
+    /// serve: a file of witnesses and auditors to gossip with, `peer NAME URL` on a line; read again on SIGHUP
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) peers: Option<PathBuf>,
+
+    /// serve: the mean number of milliseconds between two rounds of gossip with a peer
+    #[arg(long, global = true, value_name = "MS", default_value = "2000",
+          value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
+    pub(super) gossip_period: u64,
+
+    #[command(flatten)]
+    pub(super) roots: RootOptions,
+
     /// serve: start although the policy lists no log
     #[arg(long, global = true)]
     pub(super) allow_no_logs: bool,
@@ -145,4 +170,15 @@ pub(super) struct ConfirmOptions {
     /// confirm: the state is from a backup although its files do not show it, as after a snapshot of a whole machine
     #[arg(long, global = true)]
     pub(super) restored: bool,
+}
+
+#[derive(clap::Args)]
+pub(super) struct ResolveOptions {
+    /// resolve: the origin of the log
+    #[arg(long, global = true, value_name = "ORIGIN")]
+    pub(super) origin: Option<String>,
+
+    /// resolve: why, for the record; at most 1,000 characters
+    #[arg(long, global = true, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
 }

@@ -3,9 +3,15 @@
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use keyglass_crypto::sealed::Passphrase;
+use keyglass_gossip::{
+    book::Book,
+    net::{Fetch, Gossip, Settings},
+    trust::Trust,
+};
 use keyglass_service::server::{self, Server};
 use keyglass_witness::{
     clock::SystemClock,
+    gossip::Gossiper,
     http::{CONNECTIONS, Limits, Responder as _, router},
     key,
     logs::Logs,
@@ -16,8 +22,10 @@ use keyglass_witness::{
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{CommandError, options::ServeOptions, policy_file, print_line, vkeys};
+use super::{CommandError, options::ServeOptions, peers_file, policy_file, print_line, vkeys};
 
+/// How long a peer may take to answer.
+const PEER_DEADLINE: Duration = Duration::from_secs(5);
 /// How long tasks may hold the process up after the server has stopped.
 const LAST_GRACE: Duration = Duration::from_secs(1);
 
@@ -34,7 +42,10 @@ pub(super) fn run(
 
     let policy = policy_file::read_for_serving(policy_path, options.allow_no_logs)?;
     let logs = Logs::of_policy(&policy, options.rate_limit);
-    let tls = options.tls.load()?;
+    let peers = options.peers.as_deref().map(peers_file::read).transpose()?;
+    let (tls, roots) = (options.tls.load()?, options.roots.load()?);
+    let roots: Vec<&[u8]> = roots.iter().map(AsRef::as_ref).collect();
+    let fetch = Fetch::new(PEER_DEADLINE, &roots).map_err(|error| CommandError::Client(error.to_string()))?;
     let cosigners = key::load(data, passphrase)?;
     let store = DurableStore::open(data, &vkeys(&cosigners))?;
     let vkeys: Vec<String> = cosigners.iter().map(|cosigner| cosigner.vkey().to_string()).collect();
@@ -50,7 +61,16 @@ pub(super) fn run(
 
     let metrics = Arc::new(Metrics::default());
     metrics.suspended_at_start(summary.suspended);
-    let witness = Arc::new(Witness::new(cosigners, logs, store, SystemClock, Arc::clone(&metrics)));
+    let book = Arc::new(Book::open(data, Trust::of_policy(&policy))?);
+    for origin in book.holdings().stopped() {
+        tracing::error!(
+            origin,
+            "the log signed two histories: nothing of it is cosigned until `keyglass-witness resolve`"
+        );
+    }
+    let witness = Witness::new(cosigners, logs, store, SystemClock, Arc::clone(&metrics));
+    let witness = Arc::new(witness.with_evidence(Arc::clone(&book)));
+    witness.count_evidence();
     if let Some(why) = witness.unready() {
         tracing::warn!(why, "not ready");
     }
@@ -68,6 +88,12 @@ pub(super) fn run(
         let server = Server::start(listener, router, tls, CONNECTIONS, connections)?;
         let first = serde_json::json!({ "listening": listening, "vkey": vkeys.first(), "vkeys": vkeys });
         print_line(&first.to_string())?;
+        let gossip = peers.map(|peers| {
+            tracing::info!(peers = peers.len(), "gossip");
+            let host = Gossiper::new(Arc::clone(&witness), Arc::clone(&book), Arc::clone(&metrics));
+            let period = Duration::from_millis(options.gossip_period);
+            Gossip::start(Arc::new(host), fetch, peers, Settings { period, ..Settings::default() })
+        });
         loop {
             tokio::select! {
                 _ = terminated.recv() => break,
@@ -75,7 +101,16 @@ pub(super) fn run(
                 _ = hung_up.recv() => {
                     match policy_file::read_for_serving(policy_path, options.allow_no_logs) {
                         Ok(policy) => {
+                            // Evidence first, so that no log is cosigned before what is held against it counts.
+                            let (trust, book) = (Trust::of_policy(&policy), Arc::clone(&book));
+                            let counted = tokio::task::spawn_blocking(move || book.replace_trust(trust)).await;
+                            if !matches!(counted, Ok(Ok(()))) {
+                                metrics.reloaded(false);
+                                tracing::error!("evidence cannot be read; the policy before stays in force");
+                                continue;
+                            }
                             let change = witness.replace_logs(&policy);
+                            witness.count_evidence();
                             metrics.reloaded(true);
                             tracing::info!(added = change.added, removed = change.removed, "a new policy");
                         }
@@ -84,10 +119,25 @@ pub(super) fn run(
                             tracing::error!(%error, "the policy was refused; the one before stays in force");
                         }
                     }
+                    // With a new policy in force, so that heads are judged by it.
+                    if let (Some(gossip), Some(path)) = (&gossip, options.peers.as_deref()) {
+                        match peers_file::read(path) {
+                            Ok(peers) => {
+                                tracing::info!(peers = peers.len(), "the peers were read again");
+                                gossip.replace_peers(peers);
+                            }
+                            Err(error) => {
+                                tracing::error!(%error, "the file of peers was refused; those before are asked");
+                            }
+                        }
+                    }
                 }
             }
         }
         tracing::info!("stopping");
+        if let Some(gossip) = gossip {
+            gossip.stop().await;
+        }
         server.stop().await;
         Ok(())
     });

@@ -4,6 +4,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use keyglass_gossip::{evidence::EvidenceId, listing};
 use keyglass_tlog::{
     tile::CHECKPOINT_MEDIA_TYPE,
     witness::{SIZE_MEDIA_TYPE, format_size},
@@ -19,6 +20,8 @@ pub enum Answer {
     Cosignatures(String),
     /// 200: the last cosigned checkpoint.
     Checkpoint(String),
+    /// 200: evidence, or a list of it.
+    Evidence(String),
     /// 409: the size of the last cosigned checkpoint.
     Size(u64),
     /// Anything else that is not 200.
@@ -31,7 +34,7 @@ impl Answer {
     pub fn outcome(&self) -> &'static str {
         match self {
             Self::Cosignatures(_) => "cosigned",
-            Self::Checkpoint(_) => "served",
+            Self::Checkpoint(_) | Self::Evidence(_) => "served",
             Self::Size(_) => "old-size-conflict",
             Self::Problem(problem) => problem.slug,
         }
@@ -88,6 +91,16 @@ impl Problem {
         "the witness may have signed more for this log than its state says, and waits for its operator",
     )
     .retry_after(3600);
+    /// Evidence against the log is held. tlog-witness has no status for a witness that will not go on with a log: those that
+    /// it has say what is wrong with a request, and 503 that waiting helps. 423 (Locked) is none of them.
+    #[must_use]
+    pub fn evidence_held(id: &EvidenceId) -> Self {
+        let title =
+            "this witness holds evidence that the log signed two histories, and cosigns nothing of it";
+        let detail =
+            format!("The evidence is at /{}/{id}. The witness's operator can resolve it.", listing::PATH);
+        Self { detail, ..Self::new(423, "evidence-held", title) }
+    }
     /// The clock cannot be right.
     pub const CLOCK_JUMPED: Self =
         Self::new(503, "clock-jumped", "the witness's clock has jumped ahead").retry_after(60);
@@ -154,6 +167,7 @@ impl IntoResponse for Answer {
         match self {
             Self::Cosignatures(lines) => typed(StatusCode::OK, CHECKPOINT_MEDIA_TYPE, lines),
             Self::Checkpoint(note) => typed(StatusCode::OK, CHECKPOINT_MEDIA_TYPE, note),
+            Self::Evidence(text) => typed(StatusCode::OK, listing::MEDIA_TYPE, text),
             Self::Size(size) => typed(StatusCode::CONFLICT, SIZE_MEDIA_TYPE, format_size(size)),
             Self::Problem(problem) => problem.into_response(),
         }

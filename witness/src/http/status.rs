@@ -54,6 +54,8 @@ pub struct Row {
     pub listed: bool,
     /// The last checkpoint of it that was cosigned.
     pub last: Last,
+    /// The name of evidence for which nothing of it is cosigned.
+    pub evidence: Option<String>,
 }
 
 /// The last cosigned checkpoint of a log.
@@ -201,6 +203,12 @@ fn render_row(row: &Row, now: UnixSeconds) -> Markup {
             td.o {
                 bdi { (row.origin) }
                 @if !row.listed { " " small { "not in the policy now" } }
+                @if let Some(id) = &row.evidence {
+                    p.bad {
+                        "It signed two histories (" a href={ "gossip/v1/evidence/" (id) } { "evidence" }
+                        "). Nothing of it is cosigned until " code { "keyglass-witness resolve" } "."
+                    }
+                }
             }
             @match row.last {
                 Last::Never => { td.n { "–" } td { "never" } }
@@ -291,7 +299,7 @@ mod tests {
     }
 
     fn row(origin: &str, last: Last) -> Row {
-        Row { origin: origin.to_owned(), listed: true, last }
+        Row { origin: origin.to_owned(), listed: true, last, evidence: None }
     }
 
     #[test]
@@ -310,6 +318,7 @@ mod tests {
             row("a.example", Last::At(1_234_567, UnixSeconds(now.0 - 90))),
             Row { listed: false, ..row("gone.example", Last::At(1, UnixSeconds(now.0 + 1))) },
             row("broken.example", Last::Unreadable),
+            Row { evidence: Some("0123".into()), ..row("two-faced.example", Last::Never) },
         ]);
         (status.logs, status.listed, status.page) = (250, 249, 2);
         let outcomes = vec![("cosigned", 12_000), ("roots-differ", 3)];
@@ -327,6 +336,7 @@ mod tests {
             "href=\"?page=3\"",
             "12,000",
             "refused: roots-differ",
+            "href=\"gossip/v1/evidence/0123\"",
             "w.example+00000000+BAAA",
         ] {
             assert!(page.contains(expected), "{expected}: {page}");

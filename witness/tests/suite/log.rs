@@ -7,6 +7,7 @@ use keyglass_tlog::{
     note::{KeyName, NoteSigner, SignatureLine, SignedNote, Vkey},
     policy::Policy,
     rfc6962::{CompactTree, NodeId, consistency_proof, leaf_hash},
+    tile::{Content, Tile, encode_tile},
     witness::AddCheckpoint,
 };
 
@@ -73,6 +74,17 @@ impl Log {
             Ok::<_, ()>(tree(&self.leaves[start..start + (1 << id.level)]))
         };
         consistency_proof(old, new, node).unwrap()
+    }
+
+    /// The contents of a tile of hashes.
+    pub fn tile(&self, tile: &Tile) -> Vec<u8> {
+        let Content::Hashes { level } = tile.content() else { panic!("entries") };
+        let width = 1usize << (8 * level);
+        let first = tile.index() as usize * 256;
+        let hashes: Vec<Digest> = (first..first + usize::from(tile.width()))
+            .map(|index| tree(&self.leaves[index * width..(index + 1) * width]))
+            .collect();
+        encode_tile(&hashes)
     }
 
     pub fn request(&self, old: u64, new: u64) -> AddCheckpoint {

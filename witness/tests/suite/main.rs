@@ -13,6 +13,7 @@ mod crash;
 mod decide;
 mod flood;
 mod full_disk;
+mod gossip;
 mod http;
 mod keys;
 mod log;

@@ -235,10 +235,12 @@ async fn a_killed_witness_starts_again_at_once_and_knows_what_it_signed() {
     assert!(again.ends_with(&signed));
     let note = SignedNote::parse(again.as_bytes()).unwrap();
     assert_eq!(note.verify(&[home.keys(), vec![log.vkey()]].concat()).unwrap().len(), 3);
-    assert_eq!(add(&mut connection, &fork, 8, 8).await.problem(), "roots-differ");
     assert_eq!(add(&mut connection, &fork, 8, 9).await.problem(), "bad-consistency-proof");
     assert_eq!(add(&mut connection, &fork, 0, 9).await.body, "8\n");
     assert_eq!(add(&mut connection, log, 8, 9).await.status, StatusCode::OK);
+    assert_eq!(add(&mut connection, &fork, 9, 9).await.problem(), "roots-differ");
+    // From here on it holds evidence.
+    assert_eq!(add(&mut connection, log, 9, 10).await.problem(), "evidence-held");
     let (status, log) = running.terminate();
     assert!(status.success());
     assert!(log.contains("stopping"), "{log}");
