@@ -190,7 +190,7 @@ impl Host for Party {
         &self.book
     }
 
-    fn head(&self, _: &str) -> Option<SignedNote> {
+    async fn head(&self, _: &str) -> Option<SignedNote> {
         Some(self.own.clone())
     }
 

@@ -31,7 +31,7 @@ impl<S: HeadStore, C: Clock> Host for Gossiper<S, C> {
         &self.book
     }
 
-    fn head(&self, origin: &str) -> Option<SignedNote> {
+    async fn head(&self, origin: &str) -> Option<SignedNote> {
         self.witness.own_head(origin)
     }
 

@@ -58,7 +58,7 @@ impl<H: Host> Asker<H> {
         for origin in origins {
             self.own(&origin).await;
             match self.fetch.get(peer.url(), &checkpoint_path(&origin), MAX_NOTE_LEN).await {
-                Ok(note) => self.head(id, &origin, &note).await,
+                Ok(note) => self.head(id, peer, &origin, &note).await,
                 // It has no head of this log.
                 Err(FetchError::Status(404)) => self.host.observe(Outcome::NoHead),
                 Err(error) => return Err(Failed(error)),
@@ -126,18 +126,18 @@ impl<H: Host> Asker<H> {
 
     /// Takes this party's own head into account.
     async fn own(&self, origin: &str) {
-        let (host, wanted) = (Arc::clone(&self.host), origin.to_owned());
-        let Ok(Some(note)) = tokio::task::spawn_blocking(move || host.head(&wanted)).await else { return };
+        let Some(note) = self.host.head(origin).await else { return };
         if let Ok(head) = Head::verify(&note, &self.host.book().trust()) {
             let step = self.node().learn_own(&Arc::new(head));
             self.take(step).await;
         }
     }
 
-    async fn head(&self, from: PeerId, origin: &str, note: &[u8]) {
+    async fn head(&self, from: PeerId, peer: &Peer, origin: &str, note: &[u8]) {
         match Head::read(note, &self.host.book().trust()) {
             Ok(head) if head.origin() == origin => {
                 self.host.observe(Outcome::Head);
+                self.host.heard(peer, &head).await;
                 let step = self.node().learn(from, &Arc::new(head));
                 self.take(step).await;
             }

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     book::Book,
     evidence::Held,
+    head::Head,
     node::{Node, PeerId},
     peers::Peer,
     schedule::pause,
@@ -86,8 +87,14 @@ pub trait Host: Send + Sync + 'static {
     /// Its evidence, and whose signatures count.
     fn book(&self) -> &Book;
 
-    /// Its own latest head of a log, which extends all of its earlier ones. May wait for the disk.
-    fn head(&self, origin: &str) -> Option<SignedNote>;
+    /// Its own latest head of a log, which extends all of its earlier ones.
+    fn head(&self, origin: &str) -> impl Future<Output = Option<SignedNote>> + Send;
+
+    /// A peer shows a head, which is compared after this. It may contradict others.
+    fn heard(&self, peer: &Peer, head: &Head) -> impl Future<Output = ()> + Send {
+        let _ = (peer, head);
+        async {}
+    }
 
     /// Evidence is held that was not held before.
     fn convicted(&self, held: &Held) -> impl Future<Output = ()> + Send;
