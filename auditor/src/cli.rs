@@ -139,6 +139,14 @@ struct FollowOptions {
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
+    /// serve: a file of witnesses and auditors to gossip with, `peer NAME URL` on a line; read again on SIGHUP
+    #[arg(long, global = true, value_name = "FILE")]
+    peers: Option<PathBuf>,
+
+    /// serve: milliseconds between two rounds of gossip with a peer, give or take half
+    #[arg(long, global = true, value_name = "MS", default_value = "2000", value_parser = milliseconds)]
+    gossip_period: Duration,
+
     /// follow: do one round, report, and exit with the verdict's code
     #[arg(long, global = true, conflicts_with = "listen")]
     once: bool,
@@ -192,6 +200,10 @@ pub struct Serve {
     pub data: PathBuf,
     /// The file of the logs.
     pub config: PathBuf,
+    /// The file of peers to gossip with.
+    pub peers: Option<PathBuf>,
+    /// Between rounds of gossip.
+    pub gossip_period: Duration,
     /// What is common to all logs.
     pub common: Common,
 }
@@ -273,7 +285,9 @@ impl Cli {
     /// [`MissingOption`].
     pub fn serve(&self) -> Result<Serve, MissingOption> {
         let (data, common) = (self.data()?, self.common());
-        Ok(Serve { data, config: need("serve", "--config", self.follow.config.as_ref())?, common })
+        let config = need("serve", "--config", self.follow.config.as_ref())?;
+        let (peers, gossip_period) = (self.follow.peers.clone(), self.follow.gossip_period);
+        Ok(Serve { data, config, peers, gossip_period, common })
     }
 
     fn common(&self) -> Common {

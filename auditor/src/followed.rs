@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use keyglass_gossip::book::Book;
 use keyglass_tlog::{
     checkpoint::Checkpoint, evidence::Evidence, note::SignedNote, time::UnixMillis, witness::checkpoint_path,
 };
@@ -253,6 +254,7 @@ pub struct Logs {
     by_path: HashMap<String, usize>,
     changed: Arc<watch::Sender<u64>>,
     reading: Semaphore,
+    book: Option<Arc<Book>>,
 }
 
 impl Logs {
@@ -271,7 +273,19 @@ impl Logs {
         let by_id = index(&|log| hex::encode(log.trust.id()));
         let by_path = index(&|log| checkpoint_path(log.trust.origin()));
         let (started, reading) = (clock.now(), Semaphore::new(MAX_READING));
-        Self { auditor, clock, started, logs, by_origin, by_id, by_path, changed, reading }
+        Self { auditor, clock, started, logs, by_origin, by_id, by_path, changed, reading, book: None }
+    }
+
+    /// The same logs, with the evidence about them that is passed on to peers.
+    #[must_use]
+    pub fn passing_on(self, book: Arc<Book>) -> Self {
+        Self { book: Some(book), ..self }
+    }
+
+    /// The evidence that is passed on.
+    #[must_use]
+    pub fn book(&self) -> Option<&Arc<Book>> {
+        self.book.as_ref()
     }
 
     /// All of them, in the order of the configuration.

@@ -25,6 +25,7 @@ pub mod fetch;
 pub mod finding;
 pub mod follow;
 pub mod followed;
+pub mod gossip;
 pub mod head;
 pub mod http;
 pub mod incident;

@@ -28,6 +28,7 @@ use crate::{
     fetch::AddressError,
     follow::{AuditError, SharedRecords},
     followed::Logs,
+    gossip::GossipError,
     http::{Metrics, Service},
     plan::Plan,
     records::{Records, RecordsError},
@@ -119,6 +120,9 @@ pub enum RunError {
         /// What went wrong.
         error: io::Error,
     },
+    /// Gossip.
+    #[error(transparent)]
+    Gossip(#[from] GossipError),
     /// The operating system.
     #[error("{0}")]
     System(io::Error),
@@ -141,12 +145,14 @@ impl RunError {
             | Self::UnknownWitness(_)
             | Self::WitnessAddress { .. } => Verdict::Usage,
             Self::OfLog { error, .. } => error.verdict(),
+            Self::Gossip(GossipError::File { .. } | GossipError::Peers { .. }) => Verdict::Usage,
             Self::Data(DataError::Key(error)) if KeyFileError::is_of_passphrase(error) => Verdict::Usage,
             Self::Data(_)
             | Self::Records(_)
             | Self::Audit(_)
             | Self::Client(_)
             | Self::Listen { .. }
+            | Self::Gossip(_)
             | Self::System(_) => Verdict::Failed,
         }
     }

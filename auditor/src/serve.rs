@@ -12,6 +12,7 @@ use crate::{
     data_dir::{self, Homes},
     follow::SharedRecords,
     followed::{Followed, Logs},
+    gossip::{self, Running},
     http::Metrics,
     incident::Hysteresis,
     overview::{AuditorOverview, status::LogStatus},
@@ -47,11 +48,14 @@ pub async fn serve(cli: &Cli) -> Result<Verdict, RunError> {
         plans.push(plan);
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let logs = Arc::new(logs(&plans, &key, &clock));
+    let book = gossip::open(&options.data, &plans)?;
+    let logs = Arc::new(logs(&plans, &key, &clock).passing_on(Arc::clone(&book)));
     let metrics = Arc::new(Metrics::default());
     let stop = stop_signal()?;
     let Common { listen, rate_limit, .. } = options.common;
     let server = Listening::start(listen, &logs, &metrics, rate_limit, tls)?;
+    let start = |peers| Running::start(&logs, &book, peers, options.gossip_period, &roots);
+    let gossip = options.peers.map(start).transpose()?;
     let mut tasks = JoinSet::new();
     for (plan, followed) in plans.into_iter().zip(logs.all()) {
         let keeper = Keeper {
@@ -70,6 +74,9 @@ pub async fn serve(cli: &Cli) -> Result<Verdict, RunError> {
     }
     stop.await;
     tasks.shutdown().await;
+    if let Some(gossip) = gossip {
+        gossip.stop().await;
+    }
     server.stop().await;
     Ok(Verdict::Ok)
 }

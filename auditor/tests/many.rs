@@ -11,7 +11,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use keyglass_crypto::hash::sha256;
 use keyglass_keytrans::wire::LogEntry;
+use keyglass_tlog::{evidence::Evidence, witness::checkpoint_path};
 use kit::*;
 use serde_json::Value;
 use tokio::{
@@ -33,11 +35,11 @@ fn now(size: u64) -> Vec<Entry> {
 }
 
 /// An auditor's data directory and configuration file.
-struct Home(tempfile::TempDir);
+struct Home(tempfile::TempDir, Vec<std::ffi::OsString>);
 
 impl Home {
     async fn new(logs: &[(&str, &World)], more: &str) -> Self {
-        let home = Self(tempfile::tempdir().unwrap());
+        let home = Self(tempfile::tempdir().unwrap(), Vec::new());
         let mut init = command();
         init.arg("init").arg("--data").arg(home.path("data")).args(["--name", "a.example/1"]);
         assert!(init.output().await.unwrap().status.success());
@@ -62,7 +64,7 @@ impl Home {
     fn serve(&self) -> Command {
         let mut serve = command();
         serve.arg("serve").arg("--data").arg(self.path("data"));
-        serve.arg("--config").arg(self.path("auditor.toml"));
+        serve.arg("--config").arg(self.path("auditor.toml")).args(&self.1);
         serve
     }
 
@@ -179,6 +181,58 @@ async fn what_one_log_does_changes_nothing_for_another() {
     assert!(status["failure"].as_str().unwrap().contains("auditor.redb"), "{status}");
     served.until(0, |status| status["verdict"] == "ok").await;
     served.stop().await;
+}
+
+#[tokio::test]
+async fn what_peers_know_is_known_here_and_passed_on() {
+    let (one, two) = (World::new().await, World::other().await);
+    one.publish(&now(9), &ALL);
+    two.publish(&now(9), &ALL);
+    let mut home = Home::new(&[("one", &one), ("two", &two)], "").await;
+    // The peer shows another head of the first log, and holds evidence against the second.
+    let fork = |entries: &[Entry]| {
+        let mut forked = entries.to_vec();
+        forked[3][39] ^= 1;
+        forked
+    };
+    let peer = Server::start().await;
+    let shown = one.keys.note(&fork(&now(9)), &[2]).to_string();
+    peer.put(&checkpoint_path(one.trust.origin()), shown.into_bytes());
+    let entries = now(9);
+    let both = [&entries, &fork(&entries)].map(|entries| two.keys.note(entries, &[1]));
+    let evidence = Evidence::of_notes(&both[0], &both[1]).unwrap().to_string();
+    let id = hex::encode(sha256(&[evidence.as_bytes()]));
+    let list =
+        format!("keyglass-gossip/v1\n{id} {}\n", hex::encode(sha256(&[two.trust.origin().as_bytes()])));
+    peer.put("gossip/v1/evidence", list.into_bytes());
+    peer.put(&format!("gossip/v1/evidence/{id}"), evidence.into_bytes());
+    fs::write(home.path("peers"), format!("peer w {}\n", peer.url)).unwrap();
+    home.1 = vec!["--peers".into(), home.path("peers").into(), "--gossip-period".into(), "50".into()];
+    let served = home.start().await;
+    for log in [0, 1] {
+        let status = served.until(log, |status| status["verdict"] == "misbehaving").await;
+        assert!(status["incidents"][0]["evidence"].is_string(), "{status}");
+    }
+    let status = served.until(0, |status| status["vantage_points"][0]["kind"] == "peer").await;
+    assert_eq!(status["vantage_points"][0]["name"], "w");
+    // Both convictions are what others can pull, found here or heard of.
+    let list = served.client.get(format!("{}/gossip/v1/evidence", served.url)).send().await.unwrap();
+    let list = keyglass_gossip::listing::parse(&list.bytes().await.unwrap()).unwrap();
+    assert_eq!(list.len(), 2);
+    for (id, _) in list {
+        let text = served.client.get(format!("{}/gossip/v1/evidence/{id}", served.url)).send().await.unwrap();
+        let evidence = Evidence::parse(&text.bytes().await.unwrap()).unwrap();
+        let proven = [&one, &two].map(|world| {
+            evidence
+                .verify(&world.trust.log_keys().iter().collect::<Vec<_>>(), Some(world.trust.policy()))
+                .is_ok()
+        });
+        assert_eq!(proven.iter().filter(|proven| **proven).count(), 1);
+    }
+    served.stop().await;
+    fs::write(home.path("peers"), "peer w\n").unwrap();
+    let (code, detail) = home.fails().await;
+    assert!(code == 2 && detail.contains("line 1"), "{code} {detail}");
 }
 
 #[tokio::test]

@@ -200,7 +200,8 @@ impl Model for Network {
                     let mut actions = Vec::new();
                     network.actions(state, &mut actions);
                     let is_end = actions.is_empty();
-                    !is_end || !(sides(0) && sides(1)) || network.honest().all(|witness| state.holds[witness])
+                    let must_be_known = is_end && sides(0) && sides(1);
+                    !must_be_known || network.honest().all(|witness| state.holds[witness])
                 },
             ),
             Property::sometimes("a split view", |network: &Network, state: &State| network.is_split(state)),

@@ -3,6 +3,7 @@
 
 mod auditor_head;
 mod evidence;
+mod gossip;
 mod heads;
 mod health;
 mod limits;
@@ -75,6 +76,8 @@ impl Service {
             .route("/v1/auditor-head", get(auditor_head::serve))
             .route("/v1/evidence", get(evidence::list))
             .route("/v1/evidence/{file}", get(evidence::download))
+            .route("/gossip/v1/evidence", get(gossip::list))
+            .route("/gossip/v1/evidence/{id}", get(gossip::text))
             .merge(handed_in)
             .fallback(|| async { Problem::NotFound })
             .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })

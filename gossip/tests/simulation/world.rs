@@ -120,7 +120,7 @@ struct Party {
     node: Node,
     holdings: Holdings,
     texts: BTreeMap<EvidenceId, String>,
-    holds_since: Option<Duration>,
+    holds: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -181,6 +181,9 @@ pub struct World {
     evidence: HashMap<Digest, Held>,
     forged_head: String,
     sides: [Side; 2],
+    heads_of_sides: [Arc<Head>; 2],
+    holding: usize,
+    last: Duration,
 }
 
 fn signer() -> NoteSigner {
@@ -229,7 +232,7 @@ impl World {
                 node: Node::default(),
                 holdings: Holdings::default(),
                 texts: BTreeMap::new(),
-                holds_since: None,
+                holds: false,
             }
         };
         let parties = (0..setting.nodes).map(|index| party(index, &mut chance)).collect();
@@ -253,6 +256,9 @@ impl World {
             evidence: HashMap::new(),
             forged_head: forged.unwrap().to_string(),
             sides,
+            heads_of_sides: heads,
+            holding: 0,
+            last: Duration::ZERO,
         }
     }
 
@@ -270,7 +276,6 @@ impl World {
             }
         }
         let honest = self.parties.iter().filter(|party| party.nature == Nature::Honest).count();
-        let mut holding = Vec::new();
         while let Some(Reverse((time, number))) = self.events.pop() {
             if time > END {
                 break;
@@ -278,20 +283,16 @@ impl World {
             self.now = time;
             let event = self.due.remove(&number).unwrap();
             self.handle(event);
-            holding = self.parties.iter().filter_map(|party| party.holds_since).collect();
-            if holding.len() == honest {
+            if self.holding == honest {
                 break;
             }
         }
-        let periods = |time: Option<Duration>| {
-            time.map_or(f64::INFINITY, |time| time.as_secs_f64() / PERIOD.as_secs_f64())
+        let last = if self.holding == honest {
+            self.last.as_secs_f64() / PERIOD.as_secs_f64()
+        } else {
+            f64::INFINITY
         };
-        let all = holding.len() == honest;
-        Came {
-            last: periods(holding.iter().max().copied().filter(|_| all)),
-            messages: self.messages,
-            wrong: self.wrong,
-        }
+        Came { last, messages: self.messages, wrong: self.wrong }
     }
 
     fn at(&mut self, time: Duration, event: Event) {
@@ -380,8 +381,9 @@ impl World {
                 // Two heads, of which the log has signed one; a fresh root each time.
                 let root = sha256(&[&self.chance.next().to_be_bytes()]);
                 let text = Checkpoint::new(ORIGIN, 12, root).unwrap().text();
-                let lines = signed(self.sides[0]).signatures().to_vec();
-                let (a, b) = (signed(self.sides[0]), SignedNote::new(&text, lines).unwrap());
+                let genuine = self.heads_of_sides[0].note();
+                let lines = genuine.signatures().to_vec();
+                let (a, b) = (genuine.clone(), SignedNote::new(&text, lines).unwrap());
                 Answer::Evidence(id, Some(Evidence::SameSize { a, b }.to_string()))
             }
             (Nature::Honest, Request::List) => {
@@ -458,18 +460,19 @@ impl World {
     }
 
     fn take(&mut self, index: usize, held: Held) -> Taken {
-        let known = |tree: &keyglass_gossip::decide::Tree| {
-            self.sides.iter().any(|side| (side.size, side.subtree(0, side.size)) == (tree.size, tree.root))
-        };
+        let known = |tree| self.heads_of_sides.iter().any(|head| head.tree() == tree);
         self.wrong += u64::from(!held.trees().iter().all(known));
-        let now = self.now;
         let party = &mut self.parties[index];
         party.node.kept(&held);
         match party.holdings.offer(&held) {
             Offer::New { .. } => {
                 party.holdings.hold(&held);
                 party.texts.insert(held.id(), held.text().to_owned());
-                party.holds_since.get_or_insert(now);
+                if !party.holds {
+                    party.holds = true;
+                    self.holding += 1;
+                    self.last = self.now;
+                }
                 Taken::New
             }
             Offer::Known | Offer::NothingNew => Taken::NotNeeded,

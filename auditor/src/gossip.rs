@@ -1,0 +1,213 @@
+//! The auditor among witnesses and other auditors: heads that they show are compared like any others, evidence that they
+//! hold is verified and kept, and what this auditor finds goes to them.
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use keyglass_gossip::{
+    book::Book,
+    evidence::Held,
+    head::Head,
+    net::{Fetch, Gossip, Host, Settings},
+    peers::{self, MAX_PEERS_LEN, Peer, PeersError},
+    store::StoreError,
+    trust::{KnownLog, Trust, Witnesses},
+};
+use keyglass_service::tls::CertificateDer;
+use keyglass_tlog::{evidence::Evidence, note::SignedNote};
+use thiserror::Error;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
+
+use crate::{
+    followed::Logs,
+    plan::Plan,
+    records::{Records, Source, Standing},
+};
+
+/// How long a peer may take to answer.
+const PEER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Why there is no gossip.
+#[derive(Debug, Error)]
+pub enum GossipError {
+    /// The file of peers cannot be read.
+    #[error("{}: {error}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// The file of peers is none.
+    #[error("{}: {error}", .path.display())]
+    Peers {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: PeersError,
+    },
+    /// Evidence to pass on cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The TLS library.
+    #[error("no HTTP client: {0}")]
+    Client(reqwest::Error),
+    /// The operating system.
+    #[error("{0}")]
+    System(io::Error),
+}
+
+/// The evidence that this auditor passes on, about the logs that it follows. Those of suite 0x0002 have no notes that could
+/// be evidence.
+///
+/// # Errors
+/// [`GossipError::Store`].
+pub fn open(data: &Path, plans: &[Plan]) -> Result<Arc<Book>, GossipError> {
+    let of_plan = |plan: &Plan| {
+        let witnesses = Arc::new(Witnesses::of(plan.trust.policy().clone()));
+        KnownLog::new(plan.trust.log_keys().to_vec(), plan.urls.first().cloned(), witnesses)
+    };
+    let known = plans.iter().filter(|plan| plan.trust.has_checkpoints()).map(of_plan);
+    Ok(Arc::new(Book::open(data, Trust::new(known))?))
+}
+
+/// Gossip that runs.
+pub struct Running {
+    gossip: JoinHandle<()>,
+    sharing: JoinHandle<()>,
+    stop: tokio::sync::oneshot::Sender<()>,
+}
+
+impl Running {
+    /// Gossips with the peers of a file, which is read again on SIGHUP, at this pace.
+    ///
+    /// # Errors
+    /// [`GossipError`].
+    pub fn start(
+        logs: &Arc<Logs>,
+        book: &Arc<Book>,
+        file: PathBuf,
+        period: Duration,
+        roots: &[CertificateDer<'_>],
+    ) -> Result<Self, GossipError> {
+        let peers = read(&file)?;
+        let roots: Vec<&[u8]> = roots.iter().map(AsRef::as_ref).collect();
+        let fetch = Fetch::new(PEER_DEADLINE, &roots).map_err(GossipError::Client)?;
+        let mut hung_up = signal(SignalKind::hangup()).map_err(GossipError::System)?;
+        let (logs, book) = (Arc::clone(logs), Arc::clone(book));
+        let sharing = tokio::spawn(share(Arc::clone(&logs), Arc::clone(&book)));
+        let settings = Settings { period, ..Settings::default() };
+        tracing::info!(peers = peers.len(), "gossip");
+        let gossip = Gossip::start(Arc::new(Gossiper { logs, book }), fetch, peers, settings);
+        let (stop, mut stopped) = tokio::sync::oneshot::channel();
+        let gossip = tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = &mut stopped => break,
+                    _ = hung_up.recv() => match read(&file) {
+                        Ok(peers) => {
+                            tracing::info!(peers = peers.len(), "the peers were read again");
+                            gossip.replace_peers(peers);
+                        }
+                        Err(error) => {
+                            tracing::error!(%error, "the file of peers was refused; those before are asked");
+                        }
+                    },
+                }
+            }
+            gossip.stop().await;
+        });
+        Ok(Self { gossip, sharing, stop })
+    }
+
+    /// Ends it.
+    pub async fn stop(self) {
+        self.sharing.abort();
+        // Whoever has ended already needs no telling.
+        let _ = self.stop.send(());
+        let _ = self.gossip.await;
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<Peer>, GossipError> {
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(MAX_PEERS_LEN).unwrap_or(u64::MAX).saturating_add(1);
+    File::open(path)
+        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+        .map_err(|error| GossipError::File { path: path.to_owned(), error })?;
+    peers::parse(&bytes).map_err(|error| GossipError::Peers { path: path.to_owned(), error })
+}
+
+/// Passes on what this auditor's own rounds find, whenever they have found something.
+async fn share(logs: Arc<Logs>, book: Arc<Book>) {
+    let (mut changes, mut shared) = (logs.changes(), BTreeSet::new());
+    loop {
+        for log in logs.all() {
+            // A log that cannot be opened has its turn with the next change.
+            let Ok(convictions) = log.convictions().await else { continue };
+            for conviction in convictions {
+                let file = conviction.file;
+                if shared.contains(&file) {
+                    continue;
+                }
+                let Ok(Some(text)) = log.evidence_text(file.clone()).await else { continue };
+                let book = Arc::clone(&book);
+                match tokio::task::spawn_blocking(move || book.keep_text(&text)).await {
+                    Ok(Ok(_)) => {
+                        shared.insert(file);
+                    }
+                    Ok(Err(error)) => tracing::error!(%error, file, "evidence is not passed on"),
+                    Err(_) => return,
+                }
+            }
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+struct Gossiper {
+    logs: Arc<Logs>,
+    book: Arc<Book>,
+}
+
+impl Host for Gossiper {
+    fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// The largest head that everything was replayed under.
+    async fn head(&self, origin: &str) -> Option<SignedNote> {
+        let records = self.logs.by_origin(origin)?.records().ok()?;
+        let largest = |records: &mut Records| {
+            Ok(records.standing(Standing::Agrees).next_back().map(|known| known.head.note().clone()))
+        };
+        records.with(largest).await.ok().flatten()
+    }
+
+    async fn heard(&self, peer: &Peer, head: &Head) {
+        let Some(log) = self.logs.by_origin(head.origin()) else { return };
+        if let Err(refusal) = log.take_head(head.note().clone(), Source::Peer(peer.name().to_owned())).await {
+            tracing::debug!(peer = peer.name(), ?refusal, "a peer's head was not compared");
+        }
+    }
+
+    async fn convicted(&self, held: &Held) {
+        let Some(log) = self.logs.by_origin(held.origin()) else { return };
+        let Ok(evidence) = Evidence::parse(held.text().as_bytes()) else { return };
+        tracing::error!(origin = held.origin(), evidence = %held.id(), "a log signed two histories");
+        if let Err(refusal) = log.take_evidence(evidence).await {
+            tracing::error!(evidence = %held.id(), ?refusal, "evidence of gossip is not in the log's directory");
+        }
+    }
+}
