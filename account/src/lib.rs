@@ -10,6 +10,7 @@
 //!   the owner makes the next version.
 //! - [`prekey`]: signed prekeys, batches of one-time prekeys under a signed Merkle root ([`merkle`]), bundles.
 //! - [`auth`]: requests signed by a device, and the tokens that stand in for them.
+//! - [`link`]: how a new device offers itself to an account, as [`text_code`].
 //! - [`safety_number`]: what two people compare outside of any server.
 //! - [`api`] and [`problem`]: the JSON of the prekey and mailbox service, and its error types.
 #![cfg_attr(
@@ -30,6 +31,7 @@ pub mod chain;
 pub mod codec;
 pub mod device;
 pub mod label;
+pub mod link;
 pub mod merkle;
 pub mod origin;
 pub mod pool;
@@ -41,5 +43,6 @@ pub mod root;
 pub mod safety_number;
 mod succession;
 pub mod tag;
+pub mod text_code;
 pub mod time;
 pub mod verify;

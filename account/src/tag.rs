@@ -37,6 +37,8 @@ pub const RETIRED_KEY: &str = "keyglass account retired key v1";
 pub const ACCOUNT: &str = "keyglass account v1";
 /// What two people compare, hashed.
 pub const SAFETY_NUMBER: &str = "keyglass safety number v1";
+/// A device's offer to be added to an account.
+pub const LINK_OFFER: &str = "keyglass link offer v1";
 
 /// Every tag, for the test that they differ.
 pub const ALL: [&str; 16] = [
@@ -56,6 +58,7 @@ pub const ALL: [&str; 16] = [
     RETIRED_KEY,
     ACCOUNT,
     SAFETY_NUMBER,
+    LINK_OFFER,
 ];
 
 /// The start of everything that is signed: tag, origin, label.

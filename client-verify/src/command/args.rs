@@ -67,6 +67,73 @@ pub enum Command {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
         devices: Option<u32>,
     },
+    /// List, add and remove the devices of your account
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Make this home a new device of an account whose identity another device of yours holds
+    #[command(subcommand)]
+    Link(LinkCommand),
+    /// Replace your identity key by a new one, which the one before signs. Your contacts are told
+    Rotate {
+        /// Which of your accounts, if the home has several
+        #[arg(long, value_name = "LABEL")]
+        from: Option<String>,
+    },
+    /// Have everybody refuse a reset of your account by its provider
+    Lock {
+        /// Which of your accounts, if the home has several
+        #[arg(long, value_name = "LABEL")]
+        from: Option<String>,
+    },
+    /// Let the provider reset your account again
+    Unlock {
+        /// Which of your accounts, if the home has several
+        #[arg(long, value_name = "LABEL")]
+        from: Option<String>,
+    },
+    /// Make or withdraw a key that can replace a lost or stolen identity
+    #[command(subcommand)]
+    Recovery(RecoveryCommand),
+    /// Replace a lost or stolen identity by a new one in this home, with the recovery key. Devices that are not in this home
+    /// leave the account
+    Recover {
+        /// Whose account
+        label: String,
+        /// The recovery key: a sealed file, a file with the text that you wrote down, or - for that text on standard input
+        #[arg(long, value_name = "FILE")]
+        recovery_key: PathBuf,
+        /// A file with the passphrase of a sealed recovery key, on one line; - for standard input
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// Keep the devices that are not in this home
+        #[arg(long)]
+        keep_devices: bool,
+        /// Go on although the provider has reset the account
+        #[arg(long)]
+        accept_change: bool,
+    },
+    /// Seal your identity, and whom you have met, into a file under a passphrase
+    Backup {
+        /// The file, which must not exist yet
+        file: PathBuf,
+        /// A file with the passphrase, on one line; - for standard input
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// Which of your accounts, if the home has several
+        #[arg(long, value_name = "LABEL")]
+        from: Option<String>,
+    },
+    /// Take an identity back from a backup: this home becomes a new device of the account
+    Restore {
+        /// The backup
+        file: PathBuf,
+        /// A file with the passphrase, on one line; - for standard input
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// Remove this device, which was lost, in the same step; may be given several times
+        #[arg(long, value_name = "ID")]
+        remove_device: Vec<u32>,
+    },
     /// Show an account's devices, and everything that was verified about them
     Lookup {
         /// Whose account
@@ -128,6 +195,74 @@ pub enum Command {
     /// Work with evidence of misbehaviour, offline
     #[command(subcommand)]
     Evidence(EvidenceCommand),
+}
+
+/// What can be done with the devices of one's own account.
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// List the devices of your account, as the log proves them
+    List {
+        /// Which of your accounts, if the home has several
+        #[arg(long, value_name = "LABEL")]
+        from: Option<String>,
+    },
+    /// Add the device that has made an offer with `keyglass link offer`
+    Add {
+        /// The text of the offer; - for standard input
+        code: String,
+        /// The digits of the offer as you read them on the new device: if they differ, nothing is published
+        #[arg(long, value_name = "DIGITS")]
+        digits: Option<String>,
+    },
+    /// Remove a device, which then can neither send nor receive for the account
+    Remove {
+        /// Its number
+        id: u32,
+        /// Which of your accounts, if the home has several
+        #[arg(long, value_name = "LABEL")]
+        from: Option<String>,
+    },
+}
+
+/// How a device joins an account.
+#[derive(Debug, Subcommand)]
+pub enum LinkCommand {
+    /// Make this home's keys and show the code with which they are added to the account
+    Offer {
+        /// Which account
+        label: String,
+        /// Go on although the account was reset, or its identity is another than when the offer was begun
+        #[arg(long)]
+        accept_change: bool,
+    },
+    /// Once the device was added: prove that it was, and begin to receive
+    Finish {
+        /// Which account, if several offers are open
+        label: Option<String>,
+    },
+}
+
+/// What can be done about a recovery key.
+#[derive(Debug, Subcommand)]
+pub enum RecoveryCommand {
+    /// Make a recovery key, which replaces the one before. It is shown once, or sealed into a file, and kept nowhere else
+    Create {
+        /// Which of your accounts, if the home has several
+        #[arg(long, value_name = "LABEL")]
+        from: Option<String>,
+        /// Seal it into this file, which must not exist yet, and do not show it
+        #[arg(long, value_name = "FILE", requires = "passphrase_file")]
+        out: Option<PathBuf>,
+        /// A file with the passphrase to seal it under, on one line; - for standard input
+        #[arg(long, value_name = "FILE", requires = "out")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Withdraw the recovery key
+    Drop {
+        /// Which of your accounts, if the home has several
+        #[arg(long, value_name = "LABEL")]
+        from: Option<String>,
+    },
 }
 
 /// Who is watched.

@@ -17,7 +17,7 @@ use keyglass_account::{
     device::{Device, Suite},
     record::AccountRecord,
 };
-use keyglass_crypto::secret::Secret;
+use keyglass_crypto::{secret::Secret, sign::SigningKey};
 use keyglass_keytrans::client::{TreeState, Verifier};
 use keyglass_tlog::{
     checkpoint::Checkpoint,
@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     http::Server,
-    state::{CarriedContact, Contacts, EndDocument, Home, OwnAccount, OwnDeviceState},
+    state::{CarriedContact, Contacts, EndDocument, Home, OwnAccount, OwnDeviceState, OwnIdentity},
     verdict::Verdict,
 };
 
@@ -184,8 +184,10 @@ impl OldLog {
         let carried = carry_contacts(&self.home.contacts()?, &mut contacts);
         let mut accounts = 0_usize;
         for account in self.home.accounts()? {
-            if context.home.account(&account.label)?.is_none() {
-                context.home.store_account(&renewed(&context.origin, &account)?)?;
+            if context.home.account(&account.label)?.is_none()
+                && let Some(renewed) = renewed(&context.origin, &account)?
+            {
+                context.home.store_account(&renewed)?;
                 accounts = accounts.saturating_add(1);
             }
         }
@@ -229,8 +231,10 @@ fn carry_contacts(old: &Contacts, new: &mut Contacts) -> usize {
 }
 
 /// An own account as it begins in another log: the same identity and devices, and everything that is signed signed anew,
-/// since every signature covers the origin. Prekeys and sessions stay with the old log.
-fn renewed(origin: &str, old: &OwnAccount) -> Result<OwnAccount, Failure> {
+/// since every signature covers the origin. Prekeys and sessions stay with the old log. `None` on a linked device, which
+/// cannot sign for the identity: the home that can carries the account over, and this one is linked to it again.
+fn renewed(origin: &str, old: &OwnAccount) -> Result<Option<OwnAccount>, Failure> {
+    let OwnIdentity::Held(seed) = &old.identity else { return Ok(None) };
     let damaged = |error| Failure::new(Verdict::Failed, "home_damaged", format!("{}: {error}", old.label));
     let record = AccountRecord::decode(&old.record).map_err(damaged)?;
     let label = old.label.as_bytes();
@@ -247,11 +251,10 @@ fn renewed(origin: &str, old: &OwnAccount) -> Result<OwnAccount, Failure> {
         draft = draft.add_device(Device::sign(origin, label, old.id, &signing_key, dh_key, suites, now()));
         devices.push(device);
     }
-    let seed = copy(&old.identity_seed);
-    let mut account = OwnAccount::new(origin.to_owned(), old.label.clone(), seed, Vec::new(), devices);
-    let record = draft.sign_genesis(&account.identity());
-    account.record = record.map_err(|error| Failure::new(Verdict::Failed, "record", error))?.encode();
-    Ok(account)
+    let record = draft.sign_genesis(&SigningKey::from_seed(seed.expose()));
+    let record = record.map_err(|error| Failure::new(Verdict::Failed, "record", error))?.encode();
+    let identity = OwnIdentity::Held(copy(seed));
+    Ok(Some(OwnAccount::new(origin.to_owned(), old.label.clone(), identity, record, devices)))
 }
 
 impl Context {

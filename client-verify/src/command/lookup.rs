@@ -23,7 +23,7 @@ pub async fn run(context: &mut Context, label: &str, accept_change: bool) -> Res
     let mut resolved = context.resolve(label).await?;
     let own = context.home.account(label)?.filter(|own| own.published.is_some());
     if let Some(own) = &own
-        && own.identity().verifying_key() != resolved.account.valid().record().identity_key
+        && own.identity_key() != resolved.account.valid().record().identity_key
     {
         return Err(replaced(&resolved));
     }

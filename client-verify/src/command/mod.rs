@@ -1,20 +1,26 @@
 //! The `keyglass` command: parse, do, report.
 
 mod args;
+mod backup;
 mod contacts;
 mod context;
+mod device;
 mod evidence;
 mod handover;
 mod heads;
 mod heads_gossip;
 mod heads_text;
 mod heads_walk;
+mod link;
+mod lock;
 mod lookup;
 mod monitor;
 mod note;
 mod operation;
 mod outcome;
+mod own;
 mod ownership;
+mod passphrase;
 mod policy;
 mod policy_words;
 mod prekeys;
@@ -24,8 +30,11 @@ mod random;
 mod reach;
 mod receive;
 mod reconcile;
+mod recover;
+mod recovery;
 mod register;
 mod resolve;
+mod rotate;
 mod safety_number;
 mod search;
 mod send;
@@ -39,8 +48,8 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 
 pub use args::{
-    Arguments, Command, Common, ContactsOptions, EvidenceCommand, ExportOptions, MonitorOptions, NoteCommand,
-    PolicyCommand, ProofCommand, WatchOptions,
+    Arguments, Command, Common, ContactsOptions, DeviceCommand, EvidenceCommand, ExportOptions, LinkCommand,
+    MonitorOptions, NoteCommand, PolicyCommand, ProofCommand, RecoveryCommand, WatchOptions,
 };
 use context::Context;
 use outcome::{Failure, Outcome};
@@ -88,6 +97,53 @@ async fn perform(
         Command::Register { label, devices } => {
             let mut context = open(common, stderr).await?;
             let outcome = register::run(&mut context, &label, devices).await?;
+            marked(&context, outcome)
+        }
+        Command::Device(command) => {
+            let mut context = open(common, stderr).await?;
+            let outcome = device::run(&mut context, &command).await?;
+            marked(&context, outcome)
+        }
+        Command::Link(command) => {
+            let mut context = open(common, stderr).await?;
+            let outcome = link::run(&mut context, &command).await?;
+            marked(&context, outcome)
+        }
+        Command::Rotate { from } => {
+            let mut context = open(common, stderr).await?;
+            let outcome = rotate::run(&mut context, from.as_deref()).await?;
+            marked(&context, outcome)
+        }
+        Command::Lock { from } => {
+            let mut context = open(common, stderr).await?;
+            let outcome = lock::run(&mut context, from.as_deref(), true).await?;
+            marked(&context, outcome)
+        }
+        Command::Unlock { from } => {
+            let mut context = open(common, stderr).await?;
+            let outcome = lock::run(&mut context, from.as_deref(), false).await?;
+            marked(&context, outcome)
+        }
+        Command::Recovery(command) => {
+            let mut context = open(common, stderr).await?;
+            let outcome = recovery::run(&mut context, &command).await?;
+            marked(&context, outcome)
+        }
+        Command::Recover { label, recovery_key, passphrase_file, keep_devices, accept_change } => {
+            let mut context = open(common, stderr).await?;
+            let (key, passphrase) = (recovery_key.as_path(), passphrase_file.as_deref());
+            let options = recover::Options { label: &label, key, passphrase, keep_devices, accept_change };
+            let outcome = recover::run(&mut context, &options).await?;
+            marked(&context, outcome)
+        }
+        Command::Backup { file, passphrase_file, from } => {
+            let context = open(common, stderr).await?;
+            backup::backup(&context, &file, from.as_deref(), passphrase_file.as_deref())?
+        }
+        Command::Restore { file, passphrase_file, remove_device } => {
+            let mut context = open(common, stderr).await?;
+            let outcome =
+                backup::restore(&mut context, &file, passphrase_file.as_deref(), &remove_device).await?;
             marked(&context, outcome)
         }
         Command::Lookup { label, accept_change } => {

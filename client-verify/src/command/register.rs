@@ -1,12 +1,8 @@
 //! `keyglass register`: an account, its publication, its prekeys. Each step is durable before the next, so that running
 //! it again goes on where it stopped.
 
-use keyglass_account::{
-    author::Draft,
-    device::{Device, Suite},
-    label,
-};
-use keyglass_crypto::dh::DhSecretKey;
+use keyglass_account::{author::Draft, label};
+use keyglass_crypto::sign::SigningKey;
 use keyglass_keytrans::{
     client::{StateUpdate, UserState, decode_update_responses},
     wire::{UpdateRequest, UpdateResponse, Wire as _},
@@ -15,12 +11,13 @@ use keyglass_keytrans::{
 use super::{
     context::{Context, now},
     outcome::{Failure, Outcome},
+    own,
     ownership::{Beginning, MAX_UPDATE_RESPONSE},
     random,
 };
 use crate::{
     http::{OCTETS, Request},
-    state::{OwnAccount, OwnDeviceState},
+    state::{OwnAccount, OwnIdentity},
     verdict::Verdict,
 };
 
@@ -90,25 +87,15 @@ fn create(origin: &str, name: &str, devices: u32) -> Result<OwnAccount, Failure>
     let mut draft = Draft::new(origin, name.as_bytes(), 0);
     let mut states = Vec::new();
     for id in 1..=devices {
-        let state = OwnDeviceState::new(id, random::secret()?, random::secret()?);
-        let dh_key = DhSecretKey::from_bytes(state.dh_secret.expose()).public_key();
-        draft = draft.add_device(Device::sign(
-            origin,
-            name.as_bytes(),
-            id,
-            &state.signing_key(),
-            dh_key,
-            vec![Suite::X3DH],
-            now(),
-        ));
+        let (state, device) = own::device::new(origin, name.as_bytes(), id)?;
+        draft = draft.add_device(device);
         states.push(state);
     }
-    let mut account = OwnAccount::new(origin.to_owned(), name.to_owned(), identity_seed, Vec::new(), states);
     let record = draft
-        .sign_genesis(&account.identity())
+        .sign_genesis(&SigningKey::from_seed(identity_seed.expose()))
         .map_err(|error| Failure::new(Verdict::Failed, "record", error))?;
-    account.record = record.encode();
-    Ok(account)
+    let identity = OwnIdentity::Held(identity_seed);
+    Ok(OwnAccount::new(origin.to_owned(), name.to_owned(), identity, record.encode(), states))
 }
 
 /// Has the log store the record, and verifies that it did. Gives the version.

@@ -30,7 +30,7 @@ pub async fn run(
     let own = own_account(context, from)?;
     let resolved = context.resolve(label).await?;
     let identity = resolved.account.valid().record().identity_key;
-    let own_key = own.identity().verifying_key();
+    let own_key = own.identity_key();
     let number = SafetyNumber::new((own.label.as_bytes(), &own_key), (label.as_bytes(), &identity))
         .map_err(|error| Failure::new(Verdict::Usage, "label", error))?;
     let changed = if resolved.is_another_identity() {

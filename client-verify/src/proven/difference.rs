@@ -20,6 +20,18 @@ pub enum Author {
     Provider,
 }
 
+impl Author {
+    /// A stable name, for scripts.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Recovery => "recovery",
+            Self::Provider => "provider",
+        }
+    }
+}
+
 impl From<AuthorisedBy> for Author {
     fn from(by: AuthorisedBy) -> Self {
         match by {
@@ -115,6 +127,19 @@ impl Difference {
             Self::LockdownOff => "lockdown_off",
             Self::InvalidVersions { .. } => "invalid_versions",
             Self::Renewed { .. } => "renewed",
+        }
+    }
+
+    /// Who authorised it, where the difference says so by itself.
+    #[must_use]
+    pub fn authorised_by(&self) -> Option<Author> {
+        match self {
+            Self::Reset { .. } | Self::HistoryMissing { .. } => Some(Author::Provider),
+            Self::IdentityReplaced { by, .. }
+            | Self::DeviceLinked { by, .. }
+            | Self::DeviceRemoved { by, .. }
+            | Self::DeviceChanged { by, .. } => Some(*by),
+            _ => None,
         }
     }
 

@@ -3,7 +3,7 @@
 //! An account is one document, so that everything that must change together does: a one-time secret is erased in the
 //! very write that stores the session which used it.
 
-use keyglass_crypto::{hash::sha256, secret::Secret, sign::SigningKey};
+use keyglass_crypto::{hash::sha256, sign::VerifyingKey};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -11,7 +11,9 @@ use zeroize::{Zeroize as _, Zeroizing};
 use super::{
     device::OwnDeviceState,
     format::Format,
+    identity::OwnIdentity,
     outbox::{OutgoingText, Step},
+    pending::PendingVersion,
     text,
 };
 use crate::x3dh::Party;
@@ -25,14 +27,17 @@ pub struct OwnAccount {
     pub origin: String,
     /// The label.
     pub label: String,
-    /// The seed of the identity key.
-    #[serde(with = "text::secret")]
-    pub identity_seed: Secret<32>,
+    /// The identity key, or its public half where another device holds it.
+    #[serde(rename = "identity_seed")]
+    pub identity: OwnIdentity,
     /// The record to publish, or the last that was: its encoding.
     #[serde(with = "text::bytes")]
     pub record: Vec<u8>,
     /// The version that the log has published of it; `None` while it has not.
     pub published: Option<u32>,
+    /// The next version, from before it is sent until it is known what became of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<PendingVersion>,
     /// The devices whose secrets are here.
     pub devices: Vec<OwnDeviceState>,
     /// Texts that were received and not yet shown.
@@ -97,7 +102,7 @@ impl OwnAccount {
     pub fn new(
         origin: String,
         label: String,
-        identity_seed: Secret<32>,
+        identity: OwnIdentity,
         record: Vec<u8>,
         devices: Vec<OwnDeviceState>,
     ) -> Self {
@@ -105,9 +110,10 @@ impl OwnAccount {
             format: Format,
             origin,
             label,
-            identity_seed,
+            identity,
             record,
             published: None,
+            pending: None,
             devices,
             unread: Vec::new(),
             shown: Vec::new(),
@@ -155,10 +161,10 @@ impl OwnAccount {
         self.shown.drain(..excess);
     }
 
-    /// The identity's signing key.
+    /// The identity key.
     #[must_use]
-    pub fn identity(&self) -> SigningKey {
-        SigningKey::from_seed(self.identity_seed.expose())
+    pub fn identity_key(&self) -> VerifyingKey {
+        self.identity.key()
     }
 
     /// The public values of the device at `index`.
@@ -166,7 +172,7 @@ impl OwnAccount {
     pub fn party(&self, device: &OwnDeviceState) -> Party {
         Party {
             label: self.label.as_bytes().to_vec(),
-            identity_key: self.identity().verifying_key(),
+            identity_key: self.identity_key(),
             device_id: device.id,
             signing_key: device.signing_key().verifying_key(),
             dh_key: device.dh_key().public_key(),

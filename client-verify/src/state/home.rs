@@ -10,6 +10,7 @@
 //! HOME/<log>/end.json           EndDocument, once the log was handed over
 //! HOME/<log>/predecessors.json  PredecessorsDocument, if logs were handed over to this one
 //! HOME/<log>/account-<n>.json   OwnAccount; <n> is a hash of the label
+//! HOME/<log>/link-<n>.json      LinkDocument, while a device of this home waits to be linked
 //! HOME/<log>/watch.json         WatchDocument
 //! HOME/<log>/watch.lock         held while `watch` runs
 //! HOME/<log>/evidence/          files that prove misbehaviour
@@ -30,6 +31,7 @@ use super::{
     file::{self, FileError},
     handover::{EndDocument, PredecessorsDocument, TrustDocument},
     heads::HeadsDocument,
+    link::LinkDocument,
     lock::{Lock, WatchLock},
     log::{Contacts, LogDocument},
     watch::WatchDocument,
@@ -280,6 +282,60 @@ impl Home {
         document::store(&self.account_path(&account.label), account)
     }
 
+    /// The device that waits to be linked to the account `label`.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn link(&self, label: &str) -> Result<Option<LinkDocument>, StateError> {
+        let path = self.link_path(label);
+        let link: Option<LinkDocument> = document::load(&path)?;
+        self.check(&path, link.as_ref().map(|link| &link.origin))?;
+        match link {
+            Some(link) if link.label != label => Err(StateError::Misplaced { path }),
+            link => Ok(link),
+        }
+    }
+
+    /// The labels of all accounts that a device of this home waits to be linked to.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn links(&self) -> Result<Vec<String>, StateError> {
+        let mut labels = Vec::new();
+        for entry in std::fs::read_dir(&self.directory).map_err(FileError::at(&self.directory))? {
+            let path = entry.map_err(FileError::at(&self.directory))?.path();
+            let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if file_name.starts_with("link-")
+                && file_name.ends_with(".json")
+                && let Some(link) = document::load::<LinkDocument>(&path)?
+            {
+                labels.push(link.label);
+            }
+        }
+        labels.sort();
+        Ok(labels)
+    }
+
+    /// Remembers a device that waits to be linked.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn store_link(&self, link: &LinkDocument) -> Result<(), StateError> {
+        document::store(&self.link_path(&link.label), link)
+    }
+
+    /// Forgets a device that waited to be linked, and erases its secrets. It is no error if there is none.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn remove_link(&self, label: &str) -> Result<(), StateError> {
+        let path = self.link_path(label);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => Ok(removed.map_err(FileError::at(&path))?),
+        }
+    }
+
     /// Keeps a file of evidence, under a name made from its contents, and says where it is.
     ///
     /// # Errors
@@ -309,6 +365,10 @@ impl Home {
 
     fn account_path(&self, label: &str) -> PathBuf {
         self.directory.join(format!("account-{}.json", name(label.as_bytes())))
+    }
+
+    fn link_path(&self, label: &str) -> PathBuf {
+        self.directory.join(format!("link-{}.json", name(label.as_bytes())))
     }
 
     fn check(&self, path: &Path, origin: Option<&String>) -> Result<(), StateError> {

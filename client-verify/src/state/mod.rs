@@ -9,8 +9,11 @@ mod device;
 mod format;
 mod handover;
 mod heads;
+mod identity;
+mod link;
 mod log;
 mod outbox;
+mod pending;
 mod session;
 mod text;
 mod watch;
@@ -35,8 +38,11 @@ pub use device::{
 pub use format::Format;
 pub use handover::{EndDocument, PredecessorsDocument, TrustDocument};
 pub use heads::{HeadsDocument, KnownHead, UnsettledHead, positions_and_roots};
+pub use identity::OwnIdentity;
+pub use link::LinkDocument;
 pub use log::{CarriedContact, Contact, Contacts, LogDocument};
 pub use outbox::{OutgoingDevice, OutgoingText, Step};
+pub use pending::{PendingVersion, Record, Seed};
 pub use session::StoredSession;
 pub use watch::WatchDocument;
 

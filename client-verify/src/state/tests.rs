@@ -38,7 +38,13 @@ fn account() -> OwnAccount {
             OneTimeState { id: 10, secret: Some(secret(6)), used_by: None },
         ],
     });
-    OwnAccount::new(ORIGIN.into(), "bob".into(), secret(1), b"record".to_vec(), vec![device])
+    OwnAccount::new(
+        ORIGIN.into(),
+        "bob".into(),
+        OwnIdentity::Held(secret(1)),
+        b"record".to_vec(),
+        vec![device],
+    )
 }
 
 /// A message from Alice to the device of [`account`] and what proves its sender.

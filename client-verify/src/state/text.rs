@@ -58,6 +58,26 @@ pub(super) mod id {
     }
 }
 
+/// Ed25519 public keys.
+pub(super) mod verifying_key {
+    use keyglass_crypto::sign::VerifyingKey;
+
+    use super::*;
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        key: &VerifyingKey,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        super::array::serialize(&key.to_bytes(), serializer)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<VerifyingKey, D::Error> {
+        VerifyingKey::from_bytes(&super::array::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
 /// Secrets of a fixed length.
 pub(super) mod secret {
     use keyglass_crypto::secret::Secret;

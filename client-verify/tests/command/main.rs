@@ -9,17 +9,21 @@
 )]
 #![cfg(feature = "cli")]
 
+mod backups;
 mod checks;
 mod handover;
 mod heads;
 mod histories;
 mod honest;
 mod hostile;
+mod linking;
 mod log;
 mod messages;
 mod monitoring;
+mod own_account;
 mod proofs;
 mod records;
+mod recovering;
 mod safety_number;
 mod sender;
 mod server;

@@ -213,7 +213,7 @@ fn a_version_of_ones_own_that_was_not_made_here_is_an_alarm() {
             let bob = Person::new(&server);
             let first = registered(&server, &bob);
             bob.done(&["monitor"]);
-            let identity = account(&bob).identity();
+            let identity = account(&bob).identity.signing_key().unwrap();
             let draft = || Draft::after(&origin, BOB, &first, 1).remove_device(1);
             let value = match case {
                 "rotated" => draft().sign_rotation(&identity, &signing(2)).unwrap().encode(),
@@ -286,7 +286,7 @@ fn an_erased_version_of_ones_own_is_told_once_and_accuses_nobody() {
     let bob = Person::new(&server);
     let first = registered(&server, &bob);
     // Another device of Bob's goes on, and this one follows.
-    let identity = account(&bob).identity();
+    let identity = account(&bob).identity.signing_key().unwrap();
     let origin = TestLog::origin();
     let second = Draft::after(&origin, BOB, &first, 1).set_lockdown(true).sign(&identity).unwrap();
     server.world().log.append(&[(BOB, second.encode())]);
@@ -308,7 +308,7 @@ fn versions_are_looked_for_in_turn() {
     let server = Server::start();
     let bob = Person::new(&server);
     let mut last = registered(&server, &bob);
-    let identity = account(&bob).identity();
+    let identity = account(&bob).identity.signing_key().unwrap();
     let origin = TestLog::origin();
     for version in 1..=20 {
         let lockdown = version % 2 == 1;
@@ -371,7 +371,7 @@ fn an_own_version_that_is_hidden_again_is_withheld() {
     let server = Server::start();
     let bob = Person::new(&server);
     let first = registered(&server, &bob);
-    let identity = account(&bob).identity();
+    let identity = account(&bob).identity.signing_key().unwrap();
     let origin = TestLog::origin();
     let second = Draft::after(&origin, BOB, &first, 1).set_lockdown(true).sign(&identity).unwrap();
     server.world().log.append(&[(BOB, second.encode())]);

@@ -76,3 +76,17 @@ pub fn contents(person: &Person) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     found.sort();
     found
 }
+
+/// A version of Bob's account as it stands in the log.
+pub fn published(world: &crate::server::World, version: u32) -> ValidRecord {
+    ValidRecord::restore(&TestLog::origin(), BOB, version, world.log.value(BOB, version)).unwrap()
+}
+
+/// The encoding of a version after `before` that another key than Bob's has signed.
+pub fn forgery_after(before: &ValidRecord, version: u32) -> Vec<u8> {
+    let mut record = before.record().clone();
+    record.version = version;
+    record.flags.lockdown = !record.flags.lockdown;
+    author::sign(&TestLog::origin(), BOB, &mut record, &signing(66), None);
+    record.encode()
+}

@@ -66,6 +66,10 @@ pub(super) async fn look(context: &mut Context, label: &str, round: &mut Round) 
 }
 
 fn with_details(event: Event, difference: &Difference) -> Event {
+    let event = match difference.authorised_by() {
+        Some(author) => event.with("authorised_by", author.name()),
+        None => event,
+    };
     match *difference {
         Difference::DeviceLinked { device, added, .. } => event.with("device", device).with("added", added.0),
         Difference::DeviceRemoved { device, .. } | Difference::DeviceChanged { device, .. } => {

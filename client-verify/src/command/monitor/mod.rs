@@ -16,6 +16,7 @@ pub use event::Event;
 use super::{
     context::{Context, now},
     outcome::{Failure, Outcome},
+    own::find_out_pending,
 };
 use crate::{proven::ProvenAccount, state::WatchDocument, verdict::Verdict, watching::words::Checked};
 
@@ -62,7 +63,12 @@ pub async fn round(context: &mut Context) -> Result<Round, Failure> {
 /// Those that concern every label, after which asking for the others would be of no use.
 async fn look(context: &mut Context, round: &mut Round) -> Result<(), Failure> {
     let mut own = Vec::new();
-    for account in context.home.accounts()? {
+    for mut account in context.home.accounts()? {
+        if account.published.is_some() && account.pending.is_some() {
+            // A version of an earlier run, of which no answer came: it is one's own, if the log has it.
+            let found_out = find_out_pending(context, &mut account).await.map(|_| ());
+            round.take(&account.label, found_out)?;
+        }
         let Some(published) = account.published else {
             continue;
         };

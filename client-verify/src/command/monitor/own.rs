@@ -118,7 +118,7 @@ pub(super) async fn maker(
     if proven.identity() == Identity::Broken {
         return Ok(Maker::Provider);
     }
-    if proven.valid().record().identity_key == account.identity().verifying_key() {
+    if proven.valid().record().identity_key == account.identity_key() {
         return Ok(Maker::OwnIdentity);
     }
     let by = proven.change().identity.last().map_or(proven.change().by, |change| change.by);

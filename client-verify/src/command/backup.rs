@@ -1,0 +1,226 @@
+//! `keyglass backup` and `keyglass restore`: the identity in a sealed file, and its return.
+//!
+//! What is in it: the identity key, the account as this home knew it, and the people whom it has met, so that whoever takes an
+//! identity's place meanwhile is noticed. What is not: the secrets of devices. A restored home is a new device of the account,
+//! which the identity signs.
+
+use std::{collections::BTreeMap, path::Path};
+
+use keyglass_account::{author::Draft, verify::ValidRecord};
+use keyglass_crypto::{sealed::MAX_SEALED_LEN, sign::SigningKey};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{
+    context::{Context, now},
+    outcome::{Failure, Outcome},
+    own::{self, Authority, Change},
+    passphrase,
+    resolve::hex,
+};
+use crate::{
+    state::{Contact, Format, OwnAccount, OwnIdentity, Record},
+    verdict::Verdict,
+};
+
+/// What a sealed file says that it holds.
+const HOLDS: &str = "keyglass-identity-backup";
+
+/// The content of a backup, as JSON. Its format number changes with its members.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Backup {
+    format: Format<1>,
+    origin: String,
+    label: String,
+    identity_seed: OwnIdentity,
+    version: u32,
+    record: Record,
+    /// Milliseconds since the Unix epoch.
+    made: u64,
+    contacts: BTreeMap<String, Contact>,
+}
+
+/// Runs `keyglass backup`.
+///
+/// # Errors
+/// [`Verdict::Usage`]; [`Verdict::Failed`].
+pub fn backup(
+    context: &Context,
+    file: &Path,
+    from: Option<&str>,
+    passphrase_file: Option<&Path>,
+) -> Result<Outcome, Failure> {
+    let account = own::account(context, from)?;
+    if account.pending.is_some() {
+        let message = "a new version of the account is on its way: `keyglass monitor` finds out what became of it first";
+        return Err(Failure::new(Verdict::Usage, "version_pending", message));
+    }
+    own::identity(&account)?;
+    let passphrase = passphrase::read(passphrase_file)?;
+    let version = own::known(context, &account)?.version();
+    let contacts = context.contacts.by_label.clone();
+    let met = contacts.len();
+    let OwnAccount { origin, label, identity, record, .. } = account;
+    let backup = Backup {
+        format: Format,
+        origin,
+        label: label.clone(),
+        identity_seed: identity,
+        version,
+        record: Record(record),
+        made: now().0,
+        contacts,
+    };
+    let content = serde_json::to_vec(&backup).map(Zeroizing::new);
+    let content = content.map_err(|error| Failure::new(Verdict::Failed, "encoding", error))?;
+    passphrase::write_sealed(file, HOLDS, &content, &passphrase)?;
+    let mut outcome = Outcome::new(Verdict::Verified);
+    outcome.line(format!("{label}: the identity and {met} contacts are sealed in {}", file.display()));
+    outcome.line("  it holds no device and no message: who restores it joins the account as a new device");
+    outcome.line(
+        "  after `keyglass rotate` or `keyglass recover` it is of no use any more: make another one then",
+    );
+    outcome.field("label", label);
+    outcome.field("version", version);
+    outcome.field("contacts", met);
+    outcome.field("file", file);
+    Ok(outcome)
+}
+
+/// Runs `keyglass restore`: the account of the backup, with a new device in this home and without the devices `remove`.
+///
+/// # Errors
+/// [`Verdict::Rejected`] for a wrong passphrase or a damaged file; [`Verdict::Usage`] over an account that is here;
+/// [`Verdict::Unexpected`] if the identity was replaced since; the verdicts of a look-up and of a request.
+pub async fn restore(
+    context: &mut Context,
+    file: &Path,
+    passphrase_file: Option<&Path>,
+    remove: &[u32],
+) -> Result<Outcome, Failure> {
+    let backup = read(context, file, passphrase_file)?;
+    let label = backup.label.clone();
+    let (mut account, known) = match context.home.account(&label)? {
+        None => begin(context, &backup)?,
+        Some(account)
+            if account.devices.is_empty() && account.identity_key() == backup.identity_seed.key() =>
+        {
+            // An earlier run went this far.
+            let known = own::known(context, &account)?;
+            (account, known)
+        }
+        Some(_) => {
+            let message = format!("this home has an account {label} already, which nothing is restored over");
+            return Err(Failure::new(Verdict::Usage, "account_exists", message));
+        }
+    };
+    let standing = own::last_valid(context, &label, Some(&known)).await?;
+    let identity = standing.account.valid().record().identity_key;
+    if identity != account.identity_key() {
+        return Err(replaced(&label, standing.account.valid().version()));
+    }
+    let met = meet(context, backup.contacts)?;
+    context.home.store_account(&account)?;
+    let published = own::change(context, &mut account, &Authority::Identity, |draft, before, account| {
+        if let Some(id) = remove.iter().find(|id| before.device(**id).is_none()) {
+            let message = format!("the account has no device {id}");
+            return Err(Failure::new(Verdict::Usage, "no_such_device", message));
+        }
+        next(draft, account, remove)
+    })
+    .await?;
+    for index in 0..account.devices.len() {
+        context.supply_prekeys(&mut account, index).await?;
+    }
+    let devices: Vec<u32> = account.devices.iter().map(|device| device.id).collect();
+    let mut outcome = own::outcome(&label, published);
+    let ids: Vec<String> = devices.iter().map(u32::to_string).collect();
+    outcome.line(format!(
+        "{label}: restored, version {}; this home is device {}",
+        published.version,
+        ids.join(", ")
+    ));
+    outcome.line(format!("  {met} contacts are known again as they were when the backup was made"));
+    let others = own::known(context, &account)?;
+    let others = others.record().devices.iter().map(|device| device.id).filter(|id| !devices.contains(id));
+    let others: Vec<u32> = others.collect();
+    if !others.is_empty() {
+        let ids: Vec<String> = others.iter().map(u32::to_string).collect();
+        outcome.line(format!(
+            "  other devices of the account: {}; a lost one goes with `keyglass device remove`",
+            ids.join(", ")
+        ));
+    }
+    outcome.field("devices", devices);
+    outcome.field("other_devices", others);
+    outcome.field("removed_devices", remove);
+    outcome.field("contacts", met);
+    outcome.field("identity_key", hex(&account.identity_key().to_bytes()));
+    Ok(outcome)
+}
+
+/// Opens a backup of an account in this log.
+fn read(context: &Context, file: &Path, passphrase_file: Option<&Path>) -> Result<Backup, Failure> {
+    let content = passphrase::read_secret(file, MAX_SEALED_LEN)?;
+    let passphrase = passphrase::read(passphrase_file)?;
+    let content = passphrase::open_sealed(&content, HOLDS, &passphrase)?;
+    let backup: Backup = serde_json::from_slice(&content).map_err(|_| {
+        Failure::new(Verdict::Rejected, "unknown_format", "a backup of a format that is not known")
+    })?;
+    if backup.origin != context.origin {
+        let message = format!("the backup is of an account in another log, {}", backup.origin);
+        return Err(Failure::new(Verdict::Usage, "other_log", message));
+    }
+    Ok(backup)
+}
+
+fn begin(context: &Context, backup: &Backup) -> Result<(OwnAccount, ValidRecord), Failure> {
+    let OwnIdentity::Held(seed) = &backup.identity_seed else {
+        return Err(Failure::new(Verdict::Rejected, "no_identity", "the backup holds no identity key"));
+    };
+    let identity = OwnIdentity::Held(keyglass_crypto::secret::Secret::new(*seed.expose()));
+    let record = backup.record.0.clone();
+    let mut account =
+        OwnAccount::new(context.origin.clone(), backup.label.clone(), identity, record, Vec::new());
+    account.published = Some(backup.version);
+    let known = own::known(context, &account)?;
+    let of_identity = SigningKey::from_seed(seed.expose()).verifying_key() == known.record().identity_key;
+    if !of_identity {
+        let message = "the backup's identity key is not its account's";
+        return Err(Failure::new(Verdict::Rejected, "no_identity", message));
+    }
+    Ok((account, known))
+}
+
+/// The version with a new device of this home.
+fn next(draft: Draft<'_>, account: &OwnAccount, remove: &[u32]) -> Result<Change, Failure> {
+    let identity = own::identity(account)?;
+    let draft = remove.iter().fold(draft, |draft, id| draft.remove_device(*id));
+    let id = draft.next_device_id();
+    let (state, device) = own::device::new(&account.origin, account.label.as_bytes(), id)?;
+    Ok(Change { devices: vec![state], ..Change::of(draft.add_device(device).sign(&identity))? })
+}
+
+/// Remembers whom the backup knows and this home does not. Says how many those are.
+fn meet(context: &mut Context, met: BTreeMap<String, Contact>) -> Result<usize, Failure> {
+    let mut contacts = context.contacts.clone();
+    let mut count = 0_usize;
+    for (label, contact) in met {
+        if !contacts.by_label.contains_key(&label) {
+            contacts.by_label.insert(label, contact);
+            count = count.saturating_add(1);
+        }
+    }
+    context.home.store_contacts(&contacts)?;
+    context.contacts = contacts;
+    Ok(count)
+}
+
+fn replaced(label: &str, version: u32) -> Failure {
+    let message = format!(
+        "since the backup was made, {label} got another identity (by version {version}): this one signs nothing any more. If \
+         it was not you, and you hold the recovery key, `keyglass recover` takes the account back"
+    );
+    Failure::new(Verdict::Unexpected, "another_identity", message).with("version", version)
+}
