@@ -1,6 +1,18 @@
 //! Labels: the names under which accounts are found.
+//!
+//! To the log a label is 1 to 255 arbitrary bytes ([`check`]). What a person types is brought into one form first, so that all
+//! ways to type a name find one account, and the input of the log's VRF never drifts ([`normal`]). The rule is applied at the
+//! edges: by the client to what is typed, and by a log-server to labels that are new.
+
+pub mod normal;
+
+mod email;
+mod phone;
+mod username;
 
 use thiserror::Error;
+
+pub use normal::{Kind, LabelError, Normalised, normalise, require_normalised};
 
 /// Bytes in the longest label.
 pub const MAX_LABEL_LEN: usize = 255;

@@ -71,6 +71,8 @@ problems! {
     // The log.
     /// The label is empty or longer than 255 bytes.
     LabelLength = "label-length", 400, "A label has 1 to 255 bytes";
+    /// The label is not in the form that this log registers.
+    LabelNotNormalised = "label-not-normalised", 400, "This log registers labels in normalised form only";
     /// `last` is larger than the published tree.
     LastBeyondTree = "last-beyond-tree", 400, "The tree size that the client knows is larger than the tree";
     /// The label has no version.
@@ -125,6 +127,26 @@ problems! {
     ResetNotAllowed = "reset-not-allowed", 403, "Only the operator can reset an account";
     /// The owner forbids resets.
     Lockdown = "lockdown", 403, "The account is in lockdown";
+
+    // Registration.
+    /// The log registers accounts with a token only, and there is none.
+    RegistrationTokenMissing = "registration-token-missing", 401, "This log registers accounts with a token only";
+    /// The token is not one of those that the log takes.
+    RegistrationTokenMalformed = "registration-token-malformed", 401, "The registration token is malformed";
+    /// The token names a key that is not the operator's.
+    RegistrationTokenKey = "registration-token-key", 401, "The registration token names a key that is not known";
+    /// The token's signature does not verify.
+    RegistrationTokenSignature = "registration-token-signature", 401, "The registration token's signature does not verify";
+    /// The token has expired.
+    RegistrationTokenExpired = "registration-token-expired", 401, "The registration token has expired";
+    /// The token is not valid yet.
+    RegistrationTokenNotYetValid = "registration-token-not-yet-valid", 401, "The registration token is not valid yet";
+    /// The token is good for too long, or for no time.
+    RegistrationTokenLifetime = "registration-token-lifetime", 401, "The registration token's lifetime is not acceptable";
+    /// The token is for another log.
+    RegistrationTokenAudience = "registration-token-audience", 403, "The registration token is for another log";
+    /// The token is for another label.
+    RegistrationTokenLabel = "registration-token-label", 403, "The registration token is for another label";
 
     // Authentication.
     /// No `Authorization` header, or one that is malformed.

@@ -7,6 +7,7 @@
 //! - [`log`]: the log as endpoints see it: [`answers`] to questions, [`updates`] of [`values`] that are account records;
 //! - [`audit`]: what the log and its auditors give each other;
 //! - [`prekeys`], [`mailbox`], [`tokens`]: the services beside it, for the devices of its [`accounts`];
+//! - [`registration`]: who may begin an account, and under which labels.
 //! - [`http`]: the endpoints; [`operator`]: commands on this machine, [`erasure`] among them.
 //!
 //! [`server`] puts all of it together on a [`data_dir`] with the log's [`signing_keys`]; others can put together parts of it.
@@ -40,6 +41,7 @@ pub mod proofs;
 pub mod pruning;
 pub mod published;
 pub mod publisher;
+pub mod registration;
 pub mod sequencer;
 pub mod server;
 pub mod signing_keys;

@@ -15,6 +15,7 @@ use crate::{
     http::failure::Failure,
     proofs::ProofCache,
     published::Published,
+    registration::Admission,
     sequencer::Sequencer,
     store::{PublishedHead, Snapshot, Store, StoreError},
 };
@@ -54,6 +55,7 @@ pub struct Log {
     readers: Semaphore,
     proofs: Arc<ProofCache>,
     auditor: Option<Arc<AuditorHeads>>,
+    admission: Arc<Admission>,
 }
 
 impl Log {
@@ -68,13 +70,35 @@ impl Log {
     ) -> Self {
         let proofs = Arc::new(ProofCache::new(Arc::clone(&identity.vrf_key), &limits));
         let readers = Semaphore::new(limits.readers.max(1));
-        Self { store, published, sequencer, identity, limits, readers, proofs, auditor: None }
+        Self {
+            store,
+            published,
+            sequencer,
+            identity,
+            limits,
+            readers,
+            proofs,
+            auditor: None,
+            admission: Arc::default(),
+        }
     }
 
     /// The log with the heads of its auditor, which it needs in third-party-auditing mode.
     #[must_use]
     pub fn with_auditor(self, heads: Option<Arc<AuditorHeads>>) -> Self {
         Self { auditor: heads, ..self }
+    }
+
+    /// The log with a policy of who may register what. Without one, anybody may register anything.
+    #[must_use]
+    pub fn with_admission(self, admission: Arc<Admission>) -> Self {
+        Self { admission, ..self }
+    }
+
+    /// Who may register what.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        &self.admission
     }
 
     /// The heads of the log's auditor.

@@ -157,7 +157,7 @@ async fn carry_out(
                     format!("the record is for version {version}, the label's greatest is {known:?}");
                 return Err(Failure::new(Problem::WrongPredecessor).because(detail));
             }
-            updates::update(log, request, Author::Operator).await?;
+            updates::update(log, request, Author::Operator, None).await?;
             tracing::warn!(label = %String::from_utf8_lossy(label.as_bytes()), version, "an account was reset");
             Ok(Outcome::Done { version })
         }

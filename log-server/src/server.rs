@@ -40,6 +40,7 @@ use crate::{
     pruning::{self, Pruner},
     published::Published,
     publisher::{self, HeadSigner, PolicyUnusable, Publisher, PublisherError, SignerError},
+    registration::Admission,
     sequencer::{self, Sequencer},
     store::{Store, StoreError, rocksdb::RocksStore},
     tokens::{self, Accounts},
@@ -68,6 +69,8 @@ pub struct Settings {
     pub pruning: pruning::Settings,
     /// Bounds of the prekey service.
     pub prekeys: prekeys::Settings,
+    /// Who may register what.
+    pub admission: Arc<Admission>,
     /// Bounds of the operations.
     pub limits: Limits,
     /// Requests per second and address; no limit if absent.
@@ -280,7 +283,10 @@ impl LogServer {
             Arc::clone(&identity),
             settings.limits,
         );
-        let log = Arc::new(log.with_auditor(auditor.as_ref().map(|(heads, _)| Arc::clone(heads))));
+        let log = Arc::new(
+            log.with_admission(settings.admission)
+                .with_auditor(auditor.as_ref().map(|(heads, _)| Arc::clone(heads))),
+        );
         let published_accounts = Arc::new(PublishedAccounts::new(
             Arc::clone(&store),
             Arc::clone(&published),

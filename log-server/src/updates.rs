@@ -23,17 +23,23 @@ enum Step {
     Submitted { greatest: u32, sequenced: oneshot::Receiver<Sequenced> },
 }
 
-/// Carries out an update.
+/// Carries out an update. `authorization` is the header of that name, at which only the policy of registration looks, and only
+/// for version 0.
 ///
 /// While a version of the label is not published yet, any update of the label is asked to come back; whoever comes
 /// back finds the version, and recognises values of its own.
 ///
 /// # Errors
 /// Why nothing was changed; [`Problem::UpdatePending`] also if it was, but is not published in time.
-pub async fn update(log: &Arc<Log>, request: UpdateRequest, author: Author) -> Result<Vec<u8>, Failure> {
+pub async fn update(
+    log: &Arc<Log>,
+    request: UpdateRequest,
+    author: Author,
+    authorization: Option<String>,
+) -> Result<Vec<u8>, Failure> {
     let step = {
         let (log, request) = (Arc::clone(log), request.clone());
-        Arc::clone(&log).block(move || begin(&log, &request, author)).await?
+        Arc::clone(&log).block(move || begin(&log, &request, author, authorization.as_deref())).await?
     };
     match step {
         Step::Tell => answers::update(log, request, None).await,
@@ -61,7 +67,12 @@ async fn wait(log: &Log, sequenced: oneshot::Receiver<Sequenced>) -> Result<(), 
 }
 
 /// Decides what to do about a request and, if it adds versions, hands them in. Blocks on the store.
-fn begin(log: &Log, request: &UpdateRequest, author: Author) -> Result<Step, Failure> {
+fn begin(
+    log: &Log,
+    request: &UpdateRequest,
+    author: Author,
+    authorization: Option<&str>,
+) -> Result<Step, Failure> {
     let label = request.label.as_slice();
     keyglass_account::label::check(label).map_err(|error| Failure::new(error.into()).because(error))?;
     if request.values.len() > MAX_VALUES {
@@ -99,6 +110,9 @@ fn begin(log: &Log, request: &UpdateRequest, author: Author) -> Result<Step, Fai
             return Err(if known { Problem::NoValues } else { Problem::UnknownLabel }.into());
         }
         Comparison::Equal => {}
+    }
+    if admission.record().is_none() {
+        log.admission().admit(log.origin(), label, authorization)?;
     }
     let values: Vec<Vec<u8>> = request.values.iter().map(|value| value.value.clone()).collect();
     let count = u32::try_from(values.len()).map_err(|_| Problem::TooManyValues)?;

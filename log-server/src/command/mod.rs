@@ -26,6 +26,7 @@ use keyglass_log_server::{
     handover::EndError,
     init::InitError,
     publisher::PolicyUnusable,
+    registration::{Registration, keys::KeyFileError as TokenKeysError},
     server::Failed,
     server::StartError,
     signing_keys::KeysError,
@@ -187,6 +188,15 @@ struct ServeOptions {
     #[arg(long, global = true, value_name = "FILE")]
     policy: Option<PathBuf>,
 
+    /// serve: who may register an account: anybody (open), or whoever brings a token that a key in FILE, a JWK Set, has signed
+    /// (token:FILE). SIGHUP reads FILE again
+    #[arg(long, global = true, value_name = "POLICY", default_value = "open", value_parser = parse_registration)]
+    registration: Registration,
+
+    /// serve: under which labels accounts may be registered; accounts that are there go on
+    #[arg(long, global = true, value_enum, default_value_t = LabelChoice::Normalised)]
+    labels: LabelChoice,
+
     /// serve: the URL of the auditor that the log's configuration names; needed in third-party-auditing mode only
     #[arg(long, global = true, value_name = "URL", value_parser = parse_auditor)]
     auditor: Option<poll::Settings>,
@@ -243,6 +253,14 @@ enum Mode {
     ThirdPartyAuditing,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LabelChoice {
+    /// User names (RFC 8265), telephone numbers (E.164) and e-mail addresses, each in its one form
+    Normalised,
+    /// Any 1 to 255 bytes
+    Any,
+}
+
 /// Why a command failed.
 #[derive(Debug, Error)]
 enum CommandError {
@@ -270,6 +288,8 @@ enum CommandError {
     PolicyUnusable { path: PathBuf, source: PolicyUnusable },
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error("the registration policy: {0}")]
+    Registration(#[from] TokenKeysError),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
@@ -320,7 +340,7 @@ impl CommandError {
             Self::Keys(_) => 2,
             Self::Data(_) | Self::End(_) | Self::Start(_) => 3,
             Self::PolicyFile { .. } | Self::Policy { .. } | Self::PolicyUnusable { .. } => 4,
-            Self::Tls(TlsError::Incomplete) => 2,
+            Self::Tls(TlsError::Incomplete) | Self::Registration(_) => 2,
             Self::Listen { .. } | Self::Tls(_) => 5,
             Self::Failed(_) => 6,
             Self::NoServer { .. } | Self::Refused(_) => 7,
@@ -397,6 +417,14 @@ fn parse_suite(text: &str) -> Result<CipherSuite, String> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
     let number = u16::from_str_radix(digits, 16).map_err(|_| "a suite is a hexadecimal number".to_owned())?;
     CipherSuite::from_number(number).ok_or_else(|| "the suites are 0xF001 and 0x0002".to_owned())
+}
+
+fn parse_registration(text: &str) -> Result<Registration, String> {
+    match text.split_once(':') {
+        None if text == "open" => Ok(Registration::Open),
+        Some(("token", file)) if !file.is_empty() => Ok(Registration::Token(file.into())),
+        _ => Err("registration is open, or token:FILE".to_owned()),
+    }
 }
 
 fn parse_auditor(text: &str) -> Result<poll::Settings, BadUrl> {

@@ -13,7 +13,9 @@ use keyglass_log_server::{
     clock::SteadyClock,
     data_dir::{DataDir, Place},
     log::Limits,
-    pruning, publisher, sequencer,
+    pruning, publisher,
+    registration::{Admission, Labels},
+    sequencer,
     server::{LogServer, Settings, StartError, service_families},
 };
 use keyglass_service::server::{bind, url};
@@ -22,7 +24,7 @@ use reqwest::Certificate;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{CommandError, ServeOptions, print_line, rate};
+use super::{CommandError, LabelChoice, ServeOptions, print_line, rate};
 
 /// How long tasks may hold the process up after the server has stopped.
 const LAST_GRACE: Duration = Duration::from_millis(500);
@@ -37,7 +39,16 @@ pub(super) fn run(place: Place<'_>, options: &ServeOptions) -> Result<(), Comman
 
     let policy = read_policy(policy_file)?;
     let directory = DataDir::open(place, &service_families())?;
-    let settings = settings(options, policy, &directory)?;
+    // What users forgive the log's timestamps, the log forgives the machine's clock.
+    let max_ahead = Duration::from_millis(directory.identity.configuration.max_ahead);
+    let clock = Arc::new(SteadyClock::new(max_ahead));
+    let labels = match options.labels {
+        LabelChoice::Any => Labels::Any,
+        LabelChoice::Normalised => Labels::Normalised,
+    };
+    let by_clock = Arc::<SteadyClock>::clone(&clock);
+    let admission = Arc::new(Admission::open(labels, options.registration.clone(), by_clock)?);
+    let settings = settings(options, policy, &directory, Arc::clone(&admission))?;
     let (origin, suite) = (directory.identity.origin.clone(), directory.identity.suite);
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -45,21 +56,22 @@ pub(super) fn run(place: Place<'_>, options: &ServeOptions) -> Result<(), Comman
         // Before anyone is told that it runs, so that no signal to stop goes by unseen.
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
         let cannot_listen = |source| CommandError::Listen { address: listen, source };
         let listener = bind(listen).map_err(cannot_listen)?;
         let url = url(&listener, settings.tls.as_ref())?;
-        // What users forgive the log's timestamps, the log forgives the machine's clock.
-        let max_ahead = Duration::from_millis(directory.identity.configuration.max_ahead);
-        let clock = Arc::new(SteadyClock::new(max_ahead));
         let mut server = LogServer::start(directory, listener, settings, clock)
             .map_err(|error| refused(error, policy_file))?;
         tracing::info!(url, %origin, ?suite, "the log is served");
         let first_line = serde_json::json!({ "listening": url, "origin": origin });
         print_line(&first_line.to_string())?;
-        let failed = tokio::select! {
-            _ = terminated.recv() => None,
-            _ = interrupted.recv() => None,
-            failed = server.failed() => Some(failed),
+        let failed = loop {
+            tokio::select! {
+                _ = terminated.recv() => break None,
+                _ = interrupted.recv() => break None,
+                failed = server.failed() => break Some(failed),
+                Some(()) = hangup.recv() => reload(&admission),
+            }
         };
         tracing::info!("stopping");
         server.stop().await;
@@ -69,7 +81,21 @@ pub(super) fn run(place: Place<'_>, options: &ServeOptions) -> Result<(), Comman
     served
 }
 
-fn settings(options: &ServeOptions, policy: Policy, directory: &DataDir) -> Result<Settings, CommandError> {
+/// Reads the keys of registration tokens again.
+fn reload(admission: &Admission) {
+    match admission.reload() {
+        Ok(Some(keys)) => tracing::info!(keys, "the keys of registration tokens were read again"),
+        Ok(None) => {}
+        Err(error) => tracing::error!(%error, "the keys of registration tokens stay as they were"),
+    }
+}
+
+fn settings(
+    options: &ServeOptions,
+    policy: Policy,
+    directory: &DataDir,
+    admission: Arc<Admission>,
+) -> Result<Settings, CommandError> {
     let configuration = &directory.identity.configuration;
     let max_behind = configuration.max_behind;
     let heartbeat = options.heartbeat.unwrap_or_else(|| (max_behind / 5).clamp(1, 60_000));
@@ -93,6 +119,7 @@ fn settings(options: &ServeOptions, policy: Policy, directory: &DataDir) -> Resu
             ..publisher::Settings::default()
         },
         prekeys: options.prekeys.settings(),
+        admission,
         limits: Limits::default(),
         pruning: pruning::Settings {
             grace: Duration::from_millis(options.pruning_grace),

@@ -57,8 +57,10 @@ async fn question<Q: Question>(State(log): State<Arc<Log>>, request: Request) ->
 }
 
 async fn update(State(log): State<Arc<Log>>, request: Request) -> Result<Response, Failure> {
+    let authorization = request.headers().get(header::AUTHORIZATION);
+    let authorization = authorization.and_then(|value| value.to_str().ok()).map(str::to_owned);
     let request = decode::<UpdateRequest>(&log, request, MAX_UPDATE).await?;
-    Ok(encoded(updates::update(&log, request, Author::Owner).await?))
+    Ok(encoded(updates::update(&log, request, Author::Owner, authorization).await?))
 }
 
 fn encoded(answer: Vec<u8>) -> Response {

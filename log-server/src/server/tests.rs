@@ -95,6 +95,7 @@ impl Rig {
                 ..publisher::Settings::default()
             },
             prekeys: prekeys::Settings::default(),
+            admission: Arc::default(),
             limits: Limits::default(),
             pruning: crate::pruning::Settings::default(),
             rate: None,

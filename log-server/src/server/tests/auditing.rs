@@ -468,6 +468,7 @@ async fn the_auditors_address_is_needed_where_there_is_an_auditor_and_only_there
             sequencer: sequencer::Settings::default(),
             publisher: publisher::Settings::default(),
             prekeys: prekeys::Settings::default(),
+            admission: Arc::default(),
             limits: Limits::default(),
             pruning: crate::pruning::Settings::default(),
             rate: None,
