@@ -110,7 +110,7 @@ async fn a_full_disk_stops_a_log_and_loses_nothing() {
     ready(&api).await;
     let (mut user, mut acknowledged) = (new_user(&system), Vec::new());
     for n in 0..5 {
-        let account = Account::new(&api.origin, &format!("before {n}"), 1);
+        let account = Account::new(&api.origin, &format!("before-{n}"), 1);
         assert_eq!(update(&api, &account).await.unwrap().status, 200);
         finds(&api, &mut user, &account).await;
         acknowledged.push(account);
@@ -120,7 +120,7 @@ async fn a_full_disk_stops_a_log_and_loses_nothing() {
     // Space that a file has already taken is still there: some updates may go through.
     let mut refused = None;
     for n in 0..MOST {
-        let account = Account::new(&api.origin, &format!("while full {n}"), 1);
+        let account = Account::new(&api.origin, &format!("while-full-{n}"), 1);
         match update(&api, &account).await {
             Ok(answer) if answer.status == 200 => acknowledged.push(account),
             Ok(answer) => {

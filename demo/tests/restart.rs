@@ -109,7 +109,7 @@ impl Witnesses {
 async fn sigterm_ends_every_program_in_time_and_with_success() {
     let mut system = System::start(Timing::default()).await.unwrap();
     let api = api(&system);
-    let account = Account::new(&api.origin, "before the end", 1);
+    let account = Account::new(&api.origin, "before-the-end", 1);
     publish(&api, &account).await;
     system.start_auditor().await.unwrap();
     ends("the auditor", system.auditor.take().unwrap()).await;
@@ -117,7 +117,7 @@ async fn sigterm_ends_every_program_in_time_and_with_success() {
         ends(&format!("witness {n}"), witness).await;
     }
     // An update that cannot be published any more is under way, and connections are open.
-    let waiting = Account::new(&api.origin, "under way", 1);
+    let waiting = Account::new(&api.origin, "under-way", 1);
     let (call, asking) = (waiting.update(), api.clone());
     let under_way = tokio::spawn(async move { asking.attempt(&Call::operation("/v1/update", call)).await });
     let sequenced = |answer: &Answer| {

@@ -51,6 +51,9 @@ pub struct Common {
     /// End with one JSON object on one line of standard output
     #[arg(long, global = true)]
     pub json: bool,
+    /// Take labels as they are typed, rather than in the one form that user names, telephone numbers and e-mail addresses have
+    #[arg(long, global = true)]
+    pub labels_as_typed: bool,
     /// Go on where the policy says `quorum none`, although nobody but the log vouches for its heads
     #[arg(long, global = true)]
     pub trust_without_witnesses: bool,
@@ -61,8 +64,13 @@ pub struct Common {
 pub enum Command {
     /// Make an account with its devices, publish it, and upload prekeys. Run again, it resumes
     Register {
-        /// The name under which others find the account, at most 255 bytes
+        /// The name under which others find the account: a user name, a telephone number with + and its country code, or an
+        /// e-mail address
         label: String,
+        /// The token with which the log's operator lets you have the label, where it asks for one: a file, or - for standard
+        /// input
+        #[arg(long, value_name = "FILE")]
+        token: Option<PathBuf>,
         /// How many devices a new account gets [default: 1]
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
         devices: Option<u32>,

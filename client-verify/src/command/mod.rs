@@ -11,6 +11,7 @@ mod heads;
 mod heads_gossip;
 mod heads_text;
 mod heads_walk;
+mod label;
 mod link;
 mod lock;
 mod lookup;
@@ -94,9 +95,10 @@ async fn perform(
             let outcome = proof_export::run(&mut context, &options).await?;
             marked(&context, outcome)
         }
-        Command::Register { label, devices } => {
+        Command::Register { label, token, devices } => {
             let mut context = open(common, stderr).await?;
-            let outcome = register::run(&mut context, &label, devices).await?;
+            let label = label::meant(&context, common, &label)?;
+            let outcome = register::run(&mut context, &label, token.as_deref(), devices).await?;
             marked(&context, outcome)
         }
         Command::Device(command) => {
@@ -111,16 +113,19 @@ async fn perform(
         }
         Command::Rotate { from } => {
             let mut context = open(common, stderr).await?;
+            let from = label::meant_if_any(&context, common, from.as_deref())?;
             let outcome = rotate::run(&mut context, from.as_deref()).await?;
             marked(&context, outcome)
         }
         Command::Lock { from } => {
             let mut context = open(common, stderr).await?;
+            let from = label::meant_if_any(&context, common, from.as_deref())?;
             let outcome = lock::run(&mut context, from.as_deref(), true).await?;
             marked(&context, outcome)
         }
         Command::Unlock { from } => {
             let mut context = open(common, stderr).await?;
+            let from = label::meant_if_any(&context, common, from.as_deref())?;
             let outcome = lock::run(&mut context, from.as_deref(), false).await?;
             marked(&context, outcome)
         }
@@ -131,6 +136,7 @@ async fn perform(
         }
         Command::Recover { label, recovery_key, passphrase_file, keep_devices, accept_change } => {
             let mut context = open(common, stderr).await?;
+            let label = label::meant(&context, common, &label)?;
             let (key, passphrase) = (recovery_key.as_path(), passphrase_file.as_deref());
             let options = recover::Options { label: &label, key, passphrase, keep_devices, accept_change };
             let outcome = recover::run(&mut context, &options).await?;
@@ -138,6 +144,7 @@ async fn perform(
         }
         Command::Backup { file, passphrase_file, from } => {
             let context = open(common, stderr).await?;
+            let from = label::meant_if_any(&context, common, from.as_deref())?;
             backup::backup(&context, &file, from.as_deref(), passphrase_file.as_deref())?
         }
         Command::Restore { file, passphrase_file, remove_device } => {
@@ -148,17 +155,22 @@ async fn perform(
         }
         Command::Lookup { label, accept_change } => {
             let mut context = open(common, stderr).await?;
+            let label = label::meant(&context, common, &label)?;
             let outcome = lookup::run(&mut context, &label, accept_change).await?;
             marked(&context, outcome)
         }
         Command::SafetyNumber { label, from, compare } => {
             let mut context = open(common, stderr).await?;
+            let from = label::meant_if_any(&context, common, from.as_deref())?;
+            let label = label::meant(&context, common, &label)?;
             let outcome =
                 safety_number::run(&mut context, &label, from.as_deref(), compare.as_deref()).await?;
             marked(&context, outcome)
         }
         Command::Send { label, text, from, accept_change } => {
             let mut context = open(common, stderr).await?;
+            let from = label::meant_if_any(&context, common, from.as_deref())?;
+            let label = label::meant(&context, common, &label)?;
             let outcome = send::run(&mut context, &label, &text, from.as_deref(), accept_change).await?;
             marked(&context, outcome)
         }

@@ -1,12 +1,15 @@
 //! `keyglass register`: an account, its publication, its prekeys. Each step is durable before the next, so that running
 //! it again goes on where it stopped.
 
+use std::path::Path;
+
 use keyglass_account::{author::Draft, label};
 use keyglass_crypto::sign::SigningKey;
 use keyglass_keytrans::{
     client::{StateUpdate, UserState, decode_update_responses},
     wire::{UpdateRequest, UpdateResponse, Wire as _},
 };
+use zeroize::Zeroizing;
 
 use super::{
     context::{Context, now},
@@ -21,11 +24,19 @@ use crate::{
     verdict::Verdict,
 };
 
-/// Runs the command.
+/// The longest registration token that is read, in bytes.
+const MAX_TOKEN: usize = 8192;
+
+/// Runs the command. `token` is a file with what the log's operator gave the person, where it asks for that.
 ///
 /// # Errors
 /// The verdicts of the command.
-pub async fn run(context: &mut Context, name: &str, devices: Option<u32>) -> Result<Outcome, Failure> {
+pub async fn run(
+    context: &mut Context,
+    name: &str,
+    token: Option<&Path>,
+    devices: Option<u32>,
+) -> Result<Outcome, Failure> {
     label::check(name.as_bytes()).map_err(|error| Failure::new(Verdict::Usage, "label", error))?;
     let existing = context.home.account(name)?;
     let resumed = existing.is_some();
@@ -44,7 +55,7 @@ pub async fn run(context: &mut Context, name: &str, devices: Option<u32>) -> Res
     let version = match account.published {
         Some(version) => version,
         None => {
-            let version = publish(context, &account).await?;
+            let version = publish(context, &account, token).await?;
             account.published = Some(version);
             context.home.store_account(&account)?;
             version
@@ -99,7 +110,12 @@ fn create(origin: &str, name: &str, devices: u32) -> Result<OwnAccount, Failure>
 }
 
 /// Has the log store the record, and verifies that it did. Gives the version.
-async fn publish(context: &mut Context, account: &OwnAccount) -> Result<u32, Failure> {
+async fn publish(
+    context: &mut Context,
+    account: &OwnAccount,
+    token: Option<&Path>,
+) -> Result<u32, Failure> {
+    let authorization = token.map(read_token).transpose()?;
     let name = account.label.as_bytes();
     let Beginning { start, version, mut state } = context.begin_to_own(name).await?;
     if version.is_some() {
@@ -107,7 +123,11 @@ async fn publish(context: &mut Context, account: &OwnAccount) -> Result<u32, Fai
     }
     let mut request = update_request(context, &state, name, vec![account.record.clone()])?;
     let body = request.encode().map_err(|error| Failure::new(Verdict::Failed, "encoding", error))?;
-    let answer = context.server.send(MAX_UPDATE_RESPONSE, Request::post("v1/update", OCTETS, body)).await?;
+    let mut sent = Request::post("v1/update", OCTETS, body);
+    if let Some(authorization) = &authorization {
+        sent = sent.authorized(authorization);
+    }
+    let answer = context.server.send(MAX_UPDATE_RESPONSE, sent).await?;
     let responses = decode_update_responses(&answer, context.verifier.response_context())
         .map_err(|error| Failure::new(Verdict::Invalid, "malformed", error))?;
     for response in responses {
@@ -128,6 +148,17 @@ async fn publish(context: &mut Context, account: &OwnAccount) -> Result<u32, Fai
         request = update_request(context, &state, name, values)?;
     }
     Err(Failure::new(Verdict::Invalid, "not_stored", "the log's answer does not contain the record"))
+}
+
+/// The header that shows the token of the log's operator.
+fn read_token(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let bytes = super::passphrase::read_secret(path, MAX_TOKEN)?;
+    let token = std::str::from_utf8(&bytes).map(str::trim).unwrap_or_default();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message = format!("{}: not a registration token", path.display());
+        return Err(Failure::new(Verdict::Usage, "token", message));
+    }
+    Ok(Zeroizing::new(format!("Bearer {token}")))
 }
 
 /// The label had versions at the log entry where owning it is to begin. It may be that an earlier run of this command made

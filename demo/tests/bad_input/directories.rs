@@ -75,7 +75,7 @@ async fn logs() -> Logs {
     let mut system = System::start(QUIET).await.unwrap();
     let api = api(&system);
     for n in 0..20 {
-        publish(&api, &Account::new(&api.origin, &format!("user {n}"), 1)).await;
+        publish(&api, &Account::new(&api.origin, &format!("user-{n}"), 1)).await;
     }
     // The second life writes what the first had only in its write-ahead log into tables.
     let address = system.stop_log().await.unwrap();
@@ -173,13 +173,13 @@ async fn a_directory_in_use_is_refused_and_left_alone() {
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(REFUSED), "{words}");
     assert!(words.contains(system.log.data.join("db").to_str().unwrap()), "{words}");
-    publish(&api, &Account::new(&api.origin, "still there", 1)).await;
+    publish(&api, &Account::new(&api.origin, "still-there", 1)).await;
     // Not even an empty directory is taken for a new log without being asked, nor a full one when asked.
     let data = system.log.data.display().to_string();
     let init = ["init", "--data", &data, "--prefix", "x.example"].map(str::to_owned);
     let output = run_to_end("keyglass-log-server", &init).await;
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains(&data));
-    publish(&api, &Account::new(&api.origin, "still here", 1)).await;
+    publish(&api, &Account::new(&api.origin, "still-here", 1)).await;
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ fn cables_that_are_cut_and_joined_all_the_time_never_make_a_second_history() {
             let cut = WITNESSES[turn % 3];
             network.cut(cut);
             // The other two suffice; every fourth time somebody dies meanwhile.
-            let account = Account::new(&world.api.origin, &format!("turn {turn}"), 1);
+            let account = Account::new(&world.api.origin, &format!("turn-{turn}"), 1);
             let answer = world.update(&account).await;
             match turn % 4 {
                 1 => world.restart_witness(cut).await,
