@@ -113,6 +113,20 @@ impl Log {
     /// # Errors
     /// [`SystemError`].
     pub async fn serve(&self, address: &str, policy: &Path, timing: Timing) -> Result<Daemon, SystemError> {
+        self.serve_with(address, policy, timing, &[]).await
+    }
+
+    /// Starts the log's server with further options.
+    ///
+    /// # Errors
+    /// [`SystemError`].
+    pub async fn serve_with(
+        &self,
+        address: &str,
+        policy: &Path,
+        timing: Timing,
+        options: &[&str],
+    ) -> Result<Daemon, SystemError> {
         let heartbeat = timing.heartbeat.to_string();
         let arguments = [
             "serve",
@@ -127,6 +141,7 @@ impl Log {
             "--batch-window",
             "20",
         ];
+        let arguments = [&arguments[..], options].concat();
         let log = self.data.with_extension("log");
         Ok(Daemon::start("keyglass-log-server", &arguments, &log).await?)
     }

@@ -63,7 +63,7 @@ async fn add(context: &mut Context, code: &str, digits: Option<&str>) -> Result<
         .map_err(|error| Failure::new(Verdict::Usage, "link_code", error))?
         .to_owned();
     let mut account = own::account(context, Some(&label))?;
-    let identity = own::identity(&account)?;
+    own::identity(&account)?;
     if digits.is_some_and(|digits| !same_digits(digits, &offer.digits())) {
         return Err(other_digits(&offer));
     }
@@ -81,11 +81,11 @@ async fn add(context: &mut Context, code: &str, digits: Option<&str>) -> Result<
         outcome.field("version", account.published);
         return Ok(outcome);
     }
-    let published = own::change(context, &mut account, &Authority::Identity, |draft, _, _| {
+    let published = own::change(context, &mut account, &Authority::Identity, |draft, _, account| {
         if draft.next_device_id() != id {
             return Err(stale(id, draft.next_device_id()));
         }
-        Change::of(draft.add_device(offer.device().clone()).sign(&identity))
+        Change::of(draft.add_device(offer.device().clone()).sign(&own::identity(account)?))
     })
     .await?;
     let mut outcome = own::outcome(&label, published);
@@ -108,15 +108,15 @@ fn describe(outcome: &mut Outcome, account: &OwnAccount, offer: &LinkOffer) {
 
 async fn remove(context: &mut Context, id: u32, from: Option<&str>) -> Result<Outcome, Failure> {
     let mut account = own::account(context, from)?;
-    let identity = own::identity(&account)?;
+    own::identity(&account)?;
     let here = account.devices.iter().any(|device| device.id == id);
     let published =
-        own::change(context, &mut account, &Authority::Identity, |draft: Draft<'_>, before, _| {
+        own::change(context, &mut account, &Authority::Identity, |draft: Draft<'_>, before, account| {
             if before.device(id).is_none() {
                 let message = format!("the account has no device {id}");
                 return Err(Failure::new(Verdict::Usage, "no_such_device", message));
             }
-            Change::of(draft.remove_device(id).sign(&identity))
+            Change::of(draft.remove_device(id).sign(&own::identity(account)?))
         })
         .await?;
     let mut outcome = own::outcome(&account.label, published);

@@ -13,7 +13,7 @@ use crate::verdict::Verdict;
 /// The verdicts of a look-up and of a request.
 pub async fn run(context: &mut Context, from: Option<&str>, lockdown: bool) -> Result<Outcome, Failure> {
     let mut account = own::account(context, from)?;
-    let identity = own::identity(&account)?;
+    own::identity(&account)?;
     own::find_out_pending(context, &mut account).await?;
     let standing = own::learn(context, &mut account).await?;
     let record = standing.account.valid().record();
@@ -25,8 +25,8 @@ pub async fn run(context: &mut Context, from: Option<&str>, lockdown: bool) -> R
         outcome.field("version", record.version);
         outcome
     } else {
-        let published = own::change(context, &mut account, &Authority::Identity, |draft, _, _| {
-            Change::of(draft.set_lockdown(lockdown).sign(&identity))
+        let published = own::change(context, &mut account, &Authority::Identity, |draft, _, account| {
+            Change::of(draft.set_lockdown(lockdown).sign(&own::identity(account)?))
         })
         .await?;
         let mut outcome = own::outcome(&account.label, published);

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     context::{Context, now},
     outcome::{Failure, Outcome},
-    resolve::{Resolved, another_identity, authorised_by, broken_identity, hex, known_identity},
+    resolve::{Resolved, another_identity, author_name, authorised_by, broken_identity, hex, known_identity},
 };
 use crate::{
     proven::{Identity, ProvenAccount},
@@ -187,6 +187,11 @@ impl Facts {
                 })
             })
             .collect();
+        let identity_changes: Vec<_> = change
+            .identity
+            .iter()
+            .map(|change| json!({ "version": change.version, "authorised_by": author_name(change.by) }))
+            .collect();
         let micros = u64::try_from(resolved.found.verified_in.as_micros()).unwrap_or(u64::MAX);
         let members = [
             ("version", json!(record.version)),
@@ -201,6 +206,8 @@ impl Facts {
             ("watch_pending", json!(resolved.found.watch_pending)),
             ("identity_key", json!(hex(&record.identity_key.to_bytes()))),
             ("authorised_by", json!(authorised_by(account))),
+            ("version_authorised_by", json!(author_name(change.by))),
+            ("identity_changes", json!(identity_changes)),
             ("first_contact", json!(resolved.before.is_none() && resolved.carried.is_none())),
             ("carried_over", json!(resolved.carried.is_some())),
             ("devices_added", json!(resolved.before.as_ref().map(|_| &change.devices_added))),

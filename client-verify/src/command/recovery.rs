@@ -134,15 +134,15 @@ async fn create(
     passphrase_file: Option<&Path>,
 ) -> Result<Outcome, Failure> {
     let mut account = own::account(context, from)?;
-    let identity = own::identity(&account)?;
+    own::identity(&account)?;
     let key = RecoveryKey::generate()?;
     // Kept before it counts: a key that was announced and lost would be of no use to anybody.
     if let Some(out) = out {
         key.write(out, passphrase_file, (&context.origin, &account.label))?;
     }
     let public = key.signing_key().verifying_key();
-    let published = own::change(context, &mut account, &Authority::Identity, |draft, _, _| {
-        Change::of(draft.set_recovery(Some(public)).sign(&identity))
+    let published = own::change(context, &mut account, &Authority::Identity, |draft, _, account| {
+        Change::of(draft.set_recovery(Some(public)).sign(&own::identity(account)?))
     })
     .await?;
     let mut outcome = own::outcome(&account.label, published);
@@ -178,12 +178,12 @@ pub fn tell(outcome: &mut Outcome, key: &RecoveryKey, out: Option<&Path>) {
 
 async fn withdraw(context: &mut Context, from: Option<&str>) -> Result<Outcome, Failure> {
     let mut account = own::account(context, from)?;
-    let identity = own::identity(&account)?;
-    let published = own::change(context, &mut account, &Authority::Identity, |draft, before, _| {
+    own::identity(&account)?;
+    let published = own::change(context, &mut account, &Authority::Identity, |draft, before, account| {
         if before.recovery.is_none() {
             return Err(Failure::new(Verdict::Usage, "no_recovery_key", "the account has no recovery key"));
         }
-        Change::of(draft.set_recovery(None).sign(&identity))
+        Change::of(draft.set_recovery(None).sign(&own::identity(account)?))
     })
     .await?;
     let mut outcome = own::outcome(&account.label, published);

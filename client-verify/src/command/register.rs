@@ -110,11 +110,7 @@ fn create(origin: &str, name: &str, devices: u32) -> Result<OwnAccount, Failure>
 }
 
 /// Has the log store the record, and verifies that it did. Gives the version.
-async fn publish(
-    context: &mut Context,
-    account: &OwnAccount,
-    token: Option<&Path>,
-) -> Result<u32, Failure> {
+async fn publish(context: &mut Context, account: &OwnAccount, token: Option<&Path>) -> Result<u32, Failure> {
     let authorization = token.map(read_token).transpose()?;
     let name = account.label.as_bytes();
     let Beginning { start, version, mut state } = context.begin_to_own(name).await?;

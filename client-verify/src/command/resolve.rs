@@ -205,7 +205,13 @@ pub fn authorised_by(account: &ProvenAccount) -> &'static str {
     if account.identity() == Identity::Broken {
         return "provider";
     }
-    match account.change().identity.last().map_or(account.change().by, |change| change.by) {
+    author_name(account.change().identity.last().map_or(account.change().by, |change| change.by))
+}
+
+/// A stable name for who authorised something, for scripts.
+#[must_use]
+pub fn author_name(by: AuthorisedBy) -> &'static str {
+    match by {
         AuthorisedBy::Genesis => "genesis",
         AuthorisedBy::Identity(_) => "identity",
         AuthorisedBy::Recovery(_) => "recovery",

@@ -10,7 +10,7 @@ use crate::{
         outcome::Failure,
     },
     http::printable,
-    proven::{Difference, Identity, differences},
+    proven::{Author, Difference, Identity, differences},
     verdict::Verdict,
     watching::words::{self, Account},
 };
@@ -56,7 +56,7 @@ pub(super) async fn look(context: &mut Context, label: &str, round: &mut Round) 
         let verdict = if difference.is_of_identity() { Verdict::Changed } else { Verdict::Updated };
         let text = teller.tell(&difference, now());
         let event = Event::new(difference.name(), verdict, label, text).with("version", version);
-        let event = with_details(event, &difference);
+        let event = with_details(event, &difference, Author::from(resolved.account.change().by));
         round.events.push(if is_accepted { event.passing() } else { event });
     }
     if is_accepted {
@@ -65,11 +65,10 @@ pub(super) async fn look(context: &mut Context, label: &str, round: &mut Round) 
     Ok(())
 }
 
-fn with_details(event: Event, difference: &Difference) -> Event {
-    let event = match difference.authorised_by() {
-        Some(author) => event.with("authorised_by", author.name()),
-        None => event,
-    };
+/// What a script learns of a difference, in a version that `of_version` authorised.
+fn with_details(event: Event, difference: &Difference, of_version: Author) -> Event {
+    let author = difference.authorised_by().unwrap_or(of_version);
+    let event = event.with("authorised_by", author.name());
     match *difference {
         Difference::DeviceLinked { device, added, .. } => event.with("device", device).with("added", added.0),
         Difference::DeviceRemoved { device, .. } | Difference::DeviceChanged { device, .. } => {

@@ -78,7 +78,8 @@ enum Sent {
 }
 
 /// Publishes the next version of an own account, which `make` makes of a draft of it and the identity key. If another device
-/// of the account is faster, `make` is asked again, with what that one made. What was still open from an earlier run is
+/// of the account is faster, `make` is asked again, with what that one made. The identity to sign with is that of the account
+/// that `make` is given: settling an earlier run's rotation replaces it. What was still open from an earlier run is
 /// settled first.
 ///
 /// # Errors
