@@ -3,11 +3,14 @@
 //! What is in it: the identity key, the account as this home knew it, and the people whom it has met, so that whoever takes an
 //! identity's place meanwhile is noticed. What is not: the secrets of devices. A restored home is a new device of the account,
 //! which the identity signs.
+//!
+//! A backup is a sealed file (see [`keyglass_crypto::sealed`]) with the identity and a key of its own, and after it one line in
+//! hexadecimal digits: the people met, encrypted under that key, with the sealed file as associated data.
 
 use std::{collections::BTreeMap, path::Path};
 
 use keyglass_account::{author::Draft, verify::ValidRecord};
-use keyglass_crypto::{sealed::MAX_SEALED_LEN, sign::SigningKey};
+use keyglass_crypto::{aead, secret::Secret, sign::SigningKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -15,11 +18,11 @@ use super::{
     context::{Context, now},
     outcome::{Failure, Outcome},
     own::{self, Authority, Change},
-    passphrase,
+    passphrase, random,
     resolve::hex,
 };
 use crate::{
-    state::{Contact, Format, OwnAccount, OwnIdentity, Record},
+    state::{Contact, Format, OwnAccount, OwnIdentity, Record, Seed},
     verdict::Verdict,
 };
 
@@ -38,8 +41,14 @@ struct Backup {
     record: Record,
     /// Milliseconds since the Unix epoch.
     made: u64,
-    contacts: BTreeMap<String, Contact>,
+    /// Of the people met. It is drawn for this backup and encrypts nothing else, so that its nonce is 0.
+    contacts_key: Seed,
 }
+
+type Met = BTreeMap<String, Contact>;
+
+/// The longest backup that is read, in bytes: some ten thousand people met.
+const MAX_FILE: usize = 32 << 20;
 
 /// Runs `keyglass backup`.
 ///
@@ -59,8 +68,9 @@ pub fn backup(
     own::identity(&account)?;
     let passphrase = passphrase::read(passphrase_file)?;
     let version = own::known(context, &account)?.version();
-    let contacts = context.contacts.by_label.clone();
-    let met = contacts.len();
+    let met = context.contacts.by_label.len();
+    let contacts_key = random::secret()?;
+    let contacts = to_json(&context.contacts.by_label)?;
     let OwnAccount { origin, label, identity, record, .. } = account;
     let backup = Backup {
         format: Format,
@@ -70,11 +80,12 @@ pub fn backup(
         version,
         record: Record(record),
         made: now().0,
-        contacts,
+        contacts_key: Seed(Secret::new(*contacts_key.expose())),
     };
-    let content = serde_json::to_vec(&backup).map(Zeroizing::new);
-    let content = content.map_err(|error| Failure::new(Verdict::Failed, "encoding", error))?;
-    passphrase::write_sealed(file, HOLDS, &content, &passphrase)?;
+    let sealed = passphrase::seal_text(HOLDS, &to_json(&backup)?, &passphrase)?;
+    let contacts = aead::seal(&contacts_key, &[0; 12], sealed.as_bytes(), &contacts)
+        .map_err(|error| Failure::new(Verdict::Failed, "sealing", error))?;
+    passphrase::write_new_file(file, format!("{sealed}{}\n", hex(&contacts)).as_bytes())?;
     let mut outcome = Outcome::new(Verdict::Verified);
     outcome.line(format!("{label}: the identity and {met} contacts are sealed in {}", file.display()));
     outcome.line("  it holds no device and no message: who restores it joins the account as a new device");
@@ -99,7 +110,7 @@ pub async fn restore(
     passphrase_file: Option<&Path>,
     remove: &[u32],
 ) -> Result<Outcome, Failure> {
-    let backup = read(context, file, passphrase_file)?;
+    let (backup, contacts) = read(context, file, passphrase_file)?;
     let label = backup.label.clone();
     let (mut account, known) = match context.home.account(&label)? {
         None => begin(context, &backup)?,
@@ -120,7 +131,7 @@ pub async fn restore(
     if identity != account.identity_key() {
         return Err(replaced(&label, standing.account.valid().version()));
     }
-    let met = meet(context, backup.contacts)?;
+    let met = meet(context, contacts)?;
     context.home.store_account(&account)?;
     let published = own::change(context, &mut account, &Authority::Identity, |draft, before, account| {
         if let Some(id) = remove.iter().find(|id| before.device(**id).is_none()) {
@@ -161,10 +172,17 @@ pub async fn restore(
 }
 
 /// Opens a backup of an account in this log.
-fn read(context: &Context, file: &Path, passphrase_file: Option<&Path>) -> Result<Backup, Failure> {
-    let content = passphrase::read_secret(file, MAX_SEALED_LEN)?;
+fn read(context: &Context, file: &Path, passphrase_file: Option<&Path>) -> Result<(Backup, Met), Failure> {
+    let text = passphrase::read_secret(file, MAX_FILE)?;
+    let damaged = || Failure::new(Verdict::Rejected, "damaged", "the backup is incomplete or damaged");
+    // The head of a sealed file has four lines, its ciphertext is the fifth.
+    let place = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(4).map(|(place, _)| place);
+    let (sealed, contacts) = match place.and_then(|place| text.split_at_checked(place.saturating_add(1))) {
+        Some((sealed, contacts)) => (sealed, contacts.strip_suffix(b"\n").and_then(unhex)),
+        None => (text.as_slice(), None),
+    };
     let passphrase = passphrase::read(passphrase_file)?;
-    let content = passphrase::open_sealed(&content, HOLDS, &passphrase)?;
+    let content = passphrase::open_sealed(sealed, HOLDS, &passphrase)?;
     let backup: Backup = serde_json::from_slice(&content).map_err(|_| {
         Failure::new(Verdict::Rejected, "unknown_format", "a backup of a format that is not known")
     })?;
@@ -172,7 +190,26 @@ fn read(context: &Context, file: &Path, passphrase_file: Option<&Path>) -> Resul
         let message = format!("the backup is of an account in another log, {}", backup.origin);
         return Err(Failure::new(Verdict::Usage, "other_log", message));
     }
-    Ok(backup)
+    let contacts = aead::open(&backup.contacts_key.0, &[0; 12], sealed, &contacts.ok_or_else(damaged)?);
+    let contacts = serde_json::from_slice(&contacts.map_err(|_| damaged())?).map_err(|_| damaged())?;
+    Ok((backup, contacts))
+}
+
+fn to_json(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let json = serde_json::to_vec(value).map(Zeroizing::new);
+    json.map_err(|error| Failure::new(Verdict::Failed, "encoding", error))
+}
+
+/// The bytes of lower-case hexadecimal digits.
+fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
+    let (pairs, rest) = digits.as_chunks::<2>();
+    let digit = |digit: u8| match digit {
+        b'0'..=b'9' => digit.checked_sub(b'0'),
+        b'a'..=b'f' => digit.checked_sub(b'a').and_then(|digit| digit.checked_add(10)),
+        _ => None,
+    };
+    let byte = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
+    if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
 }
 
 fn begin(context: &Context, backup: &Backup) -> Result<(OwnAccount, ValidRecord), Failure> {
@@ -203,7 +240,7 @@ fn next(draft: Draft<'_>, account: &OwnAccount, remove: &[u32]) -> Result<Change
 }
 
 /// Remembers whom the backup knows and this home does not. Says how many those are.
-fn meet(context: &mut Context, met: BTreeMap<String, Contact>) -> Result<usize, Failure> {
+fn meet(context: &mut Context, met: Met) -> Result<usize, Failure> {
     let mut contacts = context.contacts.clone();
     let mut count = 0_usize;
     for (label, contact) in met {

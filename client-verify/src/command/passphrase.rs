@@ -58,9 +58,24 @@ pub fn write_sealed(
     content: &[u8],
     passphrase: &Passphrase,
 ) -> Result<(), Failure> {
-    let sealed = seal(holds, content, passphrase, Cost::RECOMMENDED, &random::bytes()?, &random::bytes()?)
-        .map_err(|error| Failure::new(Verdict::Failed, "sealing", error))?;
-    write_new(path, sealed.as_bytes()).map_err(|error| {
+    write_new_file(path, seal_text(holds, content, passphrase)?.as_bytes())
+}
+
+/// Seals `content` under a passphrase.
+///
+/// # Errors
+/// [`Verdict::Failed`].
+pub fn seal_text(holds: &str, content: &[u8], passphrase: &Passphrase) -> Result<String, Failure> {
+    seal(holds, content, passphrase, Cost::RECOMMENDED, &random::bytes()?, &random::bytes()?)
+        .map_err(|error| Failure::new(Verdict::Failed, "sealing", error))
+}
+
+/// Writes a file that its owner alone may read, and that must not exist yet.
+///
+/// # Errors
+/// [`Verdict::Usage`] if it exists; [`Verdict::Failed`].
+pub fn write_new_file(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    write_new(path, content).map_err(|error| {
         let exists = error.kind() == std::io::ErrorKind::AlreadyExists;
         let verdict = if exists { Verdict::Usage } else { Verdict::Failed };
         Failure::new(verdict, "file", format!("{}: {error}", path.display()))

@@ -90,7 +90,8 @@ fn a_wrong_passphrase_and_every_damage_are_refused() {
         let (verdict, _) = restore(&fresh, damaged.to_str().unwrap(), "correct horse", &[]);
         assert_eq!(verdict, Verdict::Rejected, "cut off at {length}");
     }
-    for place in [0, 25, 40, 60, 120, head + 1, head + 100, whole.len() - 2] {
+    let contacts = whole.len() - 100;
+    for place in [0, 25, 40, 60, 120, head + 1, head + 100, contacts, whole.len() - 2] {
         let mut flipped = whole.clone();
         flipped[place] ^= 1;
         std::fs::write(&damaged, &flipped).unwrap();
