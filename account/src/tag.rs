@@ -41,7 +41,7 @@ pub const SAFETY_NUMBER: &str = "keyglass safety number v1";
 pub const LINK_OFFER: &str = "keyglass link offer v1";
 
 /// Every tag, for the test that they differ.
-pub const ALL: [&str; 16] = [
+pub const ALL: [&str; 17] = [
     RECORD,
     NEW_IDENTITY,
     DEVICE,
