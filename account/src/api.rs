@@ -9,6 +9,9 @@
 //! | `POST /v1/messages` | token | [`SendMessage`] | 204 |
 //! | `GET /v1/messages` | token | | 200 [`Messages`] |
 //! | `POST /v1/messages/ack` | token | [`AckMessages`] | 204 |
+//! | `POST /v1/receipts` | token | [`SendReceipt`] | 204 |
+//! | `GET /v1/receipts` | token | | 200 [`Receipts`] |
+//! | `POST /v1/receipts/ack` | token | [`AckMessages`] | 204 |
 //!
 //! Errors are [`crate::problem`]s. Binary values are standard base64 with padding, ids of 128 bits are 32 lower-case hex
 //! digits, times are milliseconds since the Unix epoch. Requests with unknown members are refused; in answers they
@@ -23,6 +26,7 @@ pub use binary::{Base64, BinaryError, Id128, Label};
 use crate::{
     prekey::{LAST_RESORT_LEN, MAX_BATCH_LEN, MAX_BUNDLE_LEN, MAX_KEM_BATCH_LEN, SIGNED_PREKEY_LEN},
     problem::ProblemDetails,
+    receipt::FailureReason,
 };
 
 /// Path of [`TokenIssued`].
@@ -35,6 +39,11 @@ pub const BUNDLES: &str = "/v1/bundles";
 pub const MESSAGES: &str = "/v1/messages";
 /// Path of [`AckMessages`].
 pub const MESSAGES_ACK: &str = "/v1/messages/ack";
+
+/// Path of [`SendReceipt`] and [`Receipts`].
+pub const RECEIPTS: &str = "/v1/receipts";
+/// Path of [`AckMessages`] for receipts.
+pub const RECEIPTS_ACK: &str = "/v1/receipts/ack";
 
 /// Batches of X25519 keys in one upload at most.
 pub const MAX_UPLOAD_BATCHES: usize = 4;
@@ -225,6 +234,10 @@ pub struct SendMessage {
     /// The message, opaque to the server, 1 to [`MAX_MESSAGE_LEN`] bytes. The type admits more, so that a server can
     /// tell a message that is too large from a body that is malformed.
     pub body: Base64<MAX_BODY>,
+    /// The version of the receiver's label in which the sender found the device. If a later one is published, the message is
+    /// refused, so that the sender looks again and finds devices that were added. Without it, nothing is checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
 }
 
 /// The messages of the device that asks, the oldest first. They stay until they are acknowledged.
@@ -255,4 +268,42 @@ pub struct AckMessages {
     /// Up to [`MAX_ACKS`].
     #[serde(deserialize_with = "binary::bounded::<_, _, MAX_ACKS>")]
     pub ids: Vec<Id128>,
+}
+
+/// Tells the device that sent a first message that its handshake failed: see [`crate::receipt`]. The same again for the same
+/// handshake changes nothing while it waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SendReceipt {
+    /// The device that sent the message.
+    pub target: Target,
+    /// The handshake's id, 32 bytes.
+    pub handshake: Base64<32>,
+    /// Why it failed.
+    pub reason: FailureReason,
+}
+
+/// The receipts for the device that asks, the oldest first. They stay until they are acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipts {
+    /// Up to [`MAX_MESSAGES`].
+    #[serde(deserialize_with = "binary::bounded::<_, _, MAX_MESSAGES>")]
+    pub receipts: Vec<Receipt>,
+    /// Whether more are left.
+    pub more: bool,
+}
+
+/// A receipt in a mailbox. That it is from this device, the server says, and nobody else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Chosen by the server.
+    pub id: Id128,
+    /// When the server took it.
+    pub received: u64,
+    /// The device that could not open the message.
+    pub from: Target,
+    /// The handshake's id, 32 bytes.
+    pub handshake: Base64<32>,
+    /// The name of a [`FailureReason`], or of one that a later version knows.
+    pub reason: String,
 }

@@ -26,6 +26,12 @@ macro_rules! problems {
                 match self { $(Self::$name => concat!("urn:keyglass:problem:", $slug),)* }
             }
 
+            /// The name: the last part of the URI.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $slug,)* }
+            }
+
             /// The HTTP status.
             #[must_use]
             pub fn status(self) -> u16 {
@@ -199,6 +205,8 @@ problems! {
     MessageTooLarge = "message-too-large", 413, "The message is too large";
     /// The device's queue is full.
     MailboxFull = "mailbox-full", 429, "The mailbox of the device is full";
+    /// A later version of the receiver's record is published than the one that the sender proved.
+    StaleRecord = "stale-record", 409, "A later version of the receiver's record is published: look it up again";
     /// The message id is in the queue with another body.
     MessageIdReused = "message-id-reused", 409, "The message id was used for another message";
 }

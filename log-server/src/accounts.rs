@@ -87,4 +87,8 @@ impl Accounts for PublishedAccounts {
         // An entry that was pruned is older than anybody asks for.
         Ok(Some(UnixMillis(snapshot.entry(position)?.map_or(0, |entry| entry.timestamp))))
     }
+
+    fn version(&self, label: &[u8]) -> Result<Option<u32>, StoreError> {
+        Ok(self.record(label)?.map(|record| record.version()))
+    }
 }

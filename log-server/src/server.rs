@@ -121,6 +121,8 @@ pub struct Services {
     pub prekeys: Arc<prekeys::Service>,
     /// Mailboxes.
     pub mailbox: Arc<mailbox::Service>,
+    /// What receivers say of messages that they could not open.
+    pub receipts: Arc<mailbox::Receipts>,
 }
 
 impl Services {
@@ -157,14 +159,29 @@ impl Services {
             Arc::clone(clock),
             mailbox::Settings::default(),
         );
-        Ok(Self { tokens: Arc::new(tokens), prekeys: Arc::new(prekeys), mailbox: Arc::new(mailbox) })
+        let receipts = mailbox::Receipts::new(
+            Arc::new(mailbox::rocksdb::RocksMailbox::receipts(Arc::clone(db))),
+            Arc::clone(accounts),
+            Arc::clone(clock),
+            mailbox::receipts::HandshakeFailures::default(),
+        );
+        Ok(Self {
+            tokens: Arc::new(tokens),
+            prekeys: Arc::new(prekeys),
+            mailbox: Arc::new(mailbox),
+            receipts: Arc::new(receipts),
+        })
     }
 
     /// Their endpoints.
     pub fn router(&self) -> Router {
         tokens::http::router(Arc::clone(&self.tokens))
             .merge(prekeys::http::router(Arc::clone(&self.prekeys), Arc::clone(&self.tokens)))
-            .merge(mailbox::http::router(Arc::clone(&self.mailbox), Arc::clone(&self.tokens)))
+            .merge(mailbox::http::router(
+                Arc::clone(&self.mailbox),
+                Arc::clone(&self.receipts),
+                Arc::clone(&self.tokens),
+            ))
     }
 }
 
@@ -312,7 +329,9 @@ impl LogServer {
             max_ahead: Duration::from_millis(identity.configuration.max_ahead),
             pruning: pruner.as_ref().map(Pruner::status),
         });
-        let metrics = Arc::new(Metrics::new(&publisher.meters(), services.prekeys.meters()));
+        let failures = services.receipts.failures();
+        let metrics = Metrics::new(&publisher.meters(), services.prekeys.meters()).including(|registry| failures.register(registry));
+        let metrics = Arc::new(metrics);
         let endpoints = log_router(&log)
             .merge(services.router())
             .merge(http::health::router(Arc::clone(&watched)))

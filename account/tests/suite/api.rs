@@ -28,7 +28,8 @@ fn requests_look_as_documented() {
     let json = r#"{"request_id":"abababababababababababababababab","accounts":["Ym9i"]}"#;
     assert_eq!(serde_json::from_str::<FetchBundles>(json).unwrap(), fetch);
 
-    let send = SendMessage { target: target(), id: Id128([1; 16]), body: Base64::new(vec![0; 3]).unwrap() };
+    let body = Base64::new(vec![0; 3]).unwrap();
+    let send = SendMessage { target: target(), id: Id128([1; 16]), body, version: None };
     let json = serde_json::to_string(&send).unwrap();
     assert_eq!(serde_json::from_str::<SendMessage>(&json).unwrap(), send);
     assert_eq!(serde_json::from_str::<UploadPreKeys>("{}").unwrap(), UploadPreKeys::default());
@@ -104,6 +105,7 @@ fn the_body_limits_fit_the_largest_requests() {
         target: Target { label: Label::new(vec![0xff; 255]).unwrap(), device: u32::MAX },
         id: Id128([0xff; 16]),
         body: Base64::new(vec![0xff; MAX_MESSAGE_LEN]).unwrap(),
+        version: Some(u32::MAX),
     };
     assert!(serde_json::to_vec(&largest).unwrap().len() <= MAX_BODY);
     let accounts = vec![largest.target.label.clone(); MAX_TARGETS];

@@ -118,7 +118,8 @@ pub(super) async fn deliver(
 ) -> Result<(), Failure> {
     let body = Base64::new(post.body.clone())
         .map_err(|error| Failure::new(Verdict::Usage, "text_too_long", error))?;
-    let message = SendMessage { target: target(&post.to, post.device)?, id: Id128(post.id), body };
+    let version = Some(post.version);
+    let message = SendMessage { target: target(&post.to, post.device)?, id: Id128(post.id), body, version };
     let error = match service.send(&message).await {
         Ok(()) => {
             messaging::posted(own, post, Answer::Taken);

@@ -3,7 +3,8 @@
 use keyglass_account::{
     api::{
         AckMessages, BUNDLES, Bundles, FetchBundles, Id128, MAX_BODY, MAX_BUNDLES_BODY, MESSAGES, MESSAGES_ACK, Messages,
-        PREKEYS, PreKeyStatus, SendMessage, TOKENS, Target, TargetBundle, TokenIssued, UploadPreKeys,
+        PREKEYS, PreKeyStatus, RECEIPTS, RECEIPTS_ACK, Receipts, SendMessage, SendReceipt, TOKENS, Target,
+        TargetBundle, TokenIssued, UploadPreKeys,
     },
     auth::{Credential, Request as SignedRequest},
 };
@@ -151,6 +152,36 @@ impl Authorized<'_> {
             return Ok(());
         }
         self.post(MESSAGES_ACK, to_json(&AckMessages { ids })?, MAX_BODY).await?;
+        Ok(())
+    }
+
+    /// Tells the device that sent a message that it could not be opened.
+    ///
+    /// # Errors
+    /// Why there is no answer, or which.
+    pub async fn leave_receipt(&self, receipt: &SendReceipt) -> Result<(), HttpError> {
+        self.post(RECEIPTS, to_json(receipt).unwrap_or_default(), MAX_BODY).await?;
+        Ok(())
+    }
+
+    /// The receipts for this device, the oldest first.
+    ///
+    /// # Errors
+    /// The verdicts of a request.
+    pub async fn receipts(&self) -> Result<Receipts, Failure> {
+        let request = Request::get(path(RECEIPTS)).authorized(&self.authorization);
+        from_json(&self.server.send(MAX_BODY, request).await?)
+    }
+
+    /// Deletes receipts.
+    ///
+    /// # Errors
+    /// The verdicts of a request.
+    pub async fn acknowledge_receipts(&self, ids: Vec<Id128>) -> Result<(), Failure> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.post(RECEIPTS_ACK, to_json(&AckMessages { ids })?, MAX_BODY).await?;
         Ok(())
     }
 

@@ -124,7 +124,7 @@ impl Answer {
     #[must_use]
     pub fn of(problem: Problem) -> Self {
         match problem {
-            Problem::MailboxFull => Self::Later,
+            Problem::StaleRecord => Self::StaleRecord,
             problem if problem.status() >= 500 || problem.status() == 429 || problem.status() == 401 => {
                 Self::Later
             }

@@ -22,7 +22,8 @@ fn target(bench: &Bench, device: u32) -> Target {
 }
 
 fn message(bench: &Bench, device: u32, body: Vec<u8>) -> SendMessage {
-    SendMessage { target: target(bench, device), id: Id128(rand::random()), body: Base64::new(body).unwrap() }
+    let body = Base64::new(body).unwrap();
+    SendMessage { target: target(bench, device), id: Id128(rand::random()), body, version: None }
 }
 
 async fn send(bench: &Bench, message: &SendMessage) -> Answer {

@@ -340,7 +340,7 @@ fn account(corpus: &mut Corpus) {
     let fetch = FetchBundles { request_id: Id128([7; 16]), targets: vec![target(), target()], accounts: vec![Base64::new(LABEL.to_vec()).unwrap()] };
     json(1, serde_json::to_string(&fetch).unwrap());
     let send =
-        SendMessage { target: target(), id: Id128([8; 16]), body: Base64::new(vec![1, 2, 3]).unwrap() };
+        SendMessage { target: target(), id: Id128([8; 16]), body: Base64::new(vec![1, 2, 3]).unwrap(), version: Some(4) };
     json(2, serde_json::to_string(&send).unwrap());
     json(3, serde_json::to_string(&AckMessages { ids: vec![Id128([8; 16])] }).unwrap());
     json(4, serde_json::to_string(&TokenIssued { authorization: token, expires: expires.0 }).unwrap());

@@ -61,6 +61,8 @@ impl IntoResponse for Failure {
         // Strings and a number always have a JSON form.
         let body = serde_json::to_vec(&details).unwrap_or_default();
         let mut response = (status, body).into_response();
+        // For what counts refusals.
+        response.extensions_mut().insert(self.problem);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -41,6 +41,13 @@ struct RequestLabels {
     status: u16,
 }
 
+/// A refusal's route and its problem type without the common start of the URI.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProblemLabels {
+    route: String,
+    kind: &'static str,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
     route: String,
@@ -85,6 +92,7 @@ impl PruningGauges {
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    problems: Family<ProblemLabels, Counter>,
     durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
     sequenced: Gauge,
     published: Gauge,
@@ -144,6 +152,8 @@ impl Metrics {
         let mut registry = Registry::with_prefix("keyglass_log");
         let requests = Family::default();
         registry.register("http_requests", "Requests by route and status", requests.clone());
+        let problems = Family::default();
+        registry.register("problems", "Refused requests by route and the problem answered", problems.clone());
         let durations: Family<RouteLabels, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(histogram);
         registry.register("http_request_seconds", "Time to answer", durations.clone());
@@ -166,6 +176,7 @@ impl Metrics {
         Self {
             registry,
             requests,
+            problems,
             durations,
             sequenced,
             published,
@@ -178,6 +189,13 @@ impl Metrics {
             auditor,
             connections,
         }
+    }
+
+    /// The metrics with what another part counts.
+    #[must_use]
+    pub fn including(mut self, register: impl FnOnce(&mut Registry)) -> Self {
+        register(&mut self.registry);
+        self
     }
 
     /// The counts of connections that are shown with the rest, for the server to keep.
@@ -236,6 +254,10 @@ pub async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: 
         .durations
         .get_or_create(&RouteLabels { route: route.clone() })
         .observe(began.elapsed().as_secs_f64());
+    if let Some(problem) = response.extensions().get::<Problem>() {
+        let labels = ProblemLabels { route: route.clone(), kind: problem.name() };
+        metrics.problems.get_or_create(&labels).inc();
+    }
     metrics.requests.get_or_create(&RequestLabels { route, status: response.status().as_u16() }).inc();
     response
 }

@@ -1,5 +1,7 @@
 //! What every store of messages must do.
 
+use std::sync::Arc;
+
 use keyglass_account::api::Id128;
 use keyglass_tlog::time::UnixMillis;
 
@@ -89,8 +91,10 @@ fn memory_conforms() {
 fn rocksdb_conforms_and_remembers() {
     let directory = tempfile::tempdir().unwrap();
     conforms(&RocksMailbox::new(open_db(directory.path())));
-    let reopened = RocksMailbox::new(open_db(directory.path()));
+    let db = open_db(directory.path());
+    let reopened = RocksMailbox::new(Arc::clone(&db));
     assert_eq!(reopened.oldest(&name("bob", 1), 10, 1000).unwrap().len(), 4);
+    conforms(&RocksMailbox::receipts(db));
     assert_eq!(reopened.queue(&name("bob", 1)).unwrap().next, 300);
     assert_eq!(reopened.find(&name("bob", 1), Id128([3; 16])).unwrap(), Some(place(10)));
 }

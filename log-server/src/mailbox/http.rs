@@ -1,4 +1,4 @@
-//! `POST /v1/messages`, `GET /v1/messages`, `POST /v1/messages/ack`.
+//! `POST /v1/messages`, `GET /v1/messages`, `POST /v1/messages/ack`, and the same three of receipts.
 
 use std::sync::Arc;
 
@@ -10,11 +10,14 @@ use axum::{
     routing::post,
 };
 use keyglass_account::{
-    api::{AckMessages, Base64, MAX_BODY, MESSAGES, MESSAGES_ACK, Message, Messages, SendMessage},
+    api::{
+        AckMessages, Base64, MAX_BODY, MESSAGES, MESSAGES_ACK, Message, Messages, RECEIPTS, RECEIPTS_ACK,
+        SendMessage, SendReceipt,
+    },
     problem::Problem,
 };
 
-use super::{SendError, Service};
+use super::{Receipts, SendError, Service};
 use crate::{
     http::failure::Failure,
     tokens::{
@@ -25,25 +28,32 @@ use crate::{
 
 struct Endpoints {
     mailbox: Arc<Service>,
+    receipts: Arc<Receipts>,
     tokens: Arc<tokens::Service>,
 }
 
 /// The endpoints of the mailbox.
-pub fn router(mailbox: Arc<Service>, tokens: Arc<tokens::Service>) -> Router {
+pub fn router(mailbox: Arc<Service>, receipts: Arc<Receipts>, tokens: Arc<tokens::Service>) -> Router {
     Router::new()
         .route(MESSAGES, post(send).get(read))
         .route(MESSAGES_ACK, post(acknowledge))
+        .route(RECEIPTS, post(leave_receipt).get(read_receipts))
+        .route(RECEIPTS_ACK, post(acknowledge_receipts))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(Arc::new(Endpoints { mailbox, tokens }))
+        .with_state(Arc::new(Endpoints { mailbox, receipts, tokens }))
 }
 
 async fn send(State(endpoints): State<Arc<Endpoints>>, parts: Parts) -> Result<StatusCode, Response> {
     handle(endpoints, parts, |endpoints, incoming| {
         // The sender is authenticated, so that strangers cannot fill mailboxes, and then forgotten.
         incoming.token_of(&endpoints.tokens)?;
-        let SendMessage { target, id, body } = incoming.json()?;
+        let SendMessage { target, id, body, version } = incoming.json()?;
         let name = DeviceName { label: target.label.into_bytes(), device: target.device };
-        Ok(endpoints.mailbox.send(&name, id, body.into_bytes())?)
+        match version {
+            Some(version) => endpoints.mailbox.send_to_version(&name, version, id, body.into_bytes())?,
+            None => endpoints.mailbox.send(&name, id, body.into_bytes())?,
+        }
+        Ok(())
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)
@@ -74,12 +84,51 @@ async fn acknowledge(State(endpoints): State<Arc<Endpoints>>, parts: Parts) -> R
     Ok(StatusCode::NO_CONTENT)
 }
 
+async fn leave_receipt(
+    State(endpoints): State<Arc<Endpoints>>,
+    parts: Parts,
+) -> Result<StatusCode, Response> {
+    handle(endpoints, parts, |endpoints, incoming| {
+        let from = incoming.token_of(&endpoints.tokens)?.name;
+        let SendReceipt { target, handshake, reason } = incoming.json()?;
+        let handshake = handshake.as_bytes().try_into().map_err(|_| Problem::MalformedJson)?;
+        let target = DeviceName { label: target.label.into_bytes(), device: target.device };
+        Ok(endpoints.receipts.leave(&from, &target, handshake, reason)?)
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn read_receipts(State(endpoints): State<Arc<Endpoints>>, parts: Parts) -> Result<Response, Response> {
+    let receipts = handle(endpoints, parts, |endpoints, incoming| {
+        incoming.no_body()?;
+        let receiver = incoming.token_of(&endpoints.tokens)?.name;
+        let (receipts, more) = endpoints.receipts.read(&receiver)?;
+        Ok(keyglass_account::api::Receipts { receipts, more })
+    });
+    Ok(answer(receipts.await?))
+}
+
+async fn acknowledge_receipts(
+    State(endpoints): State<Arc<Endpoints>>,
+    parts: Parts,
+) -> Result<StatusCode, Response> {
+    handle(endpoints, parts, |endpoints, incoming| {
+        let receiver = incoming.token_of(&endpoints.tokens)?.name;
+        let AckMessages { ids } = incoming.json()?;
+        Ok(endpoints.receipts.acknowledge(&receiver, &ids)?)
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 impl From<SendError> for Failure {
     fn from(error: SendError) -> Self {
         match error {
             SendError::UnknownDevice => Problem::UnknownDevice.into(),
             SendError::Length(_) => Self::new(Problem::MessageTooLarge).because(error),
             SendError::Full => Self::new(Problem::MailboxFull).retry_after(60),
+            SendError::StaleRecord(_) => Self::new(Problem::StaleRecord).because(error),
             SendError::IdReused => Problem::MessageIdReused.into(),
             SendError::Store(error) => error.into(),
         }

@@ -18,6 +18,7 @@ use crate::{
 
 pub mod http;
 pub mod memory;
+pub mod receipts;
 pub mod rocksdb;
 pub mod store;
 
@@ -26,6 +27,7 @@ mod conformance;
 #[cfg(test)]
 mod tests;
 
+pub use receipts::Receipts;
 pub use store::{MailboxStore, Queue, StoredMessage};
 
 use store::Place;
@@ -62,6 +64,9 @@ pub enum SendError {
     /// A message with this id and another body waits.
     #[error("the message id was used for another message")]
     IdReused,
+    /// A later version of the receiver's record is published than the one that the sender names.
+    #[error("version {0} of the receiver's record is published")]
+    StaleRecord(u32),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -94,6 +99,30 @@ impl Service {
     /// # Errors
     /// [`SendError`].
     pub fn send(&self, target: &DeviceName, id: Id128, body: Vec<u8>) -> Result<(), SendError> {
+        self.leave(target, id, body).map(|_| ())
+    }
+
+    /// Leaves a message for `target`, whose device the sender found in version `proven` of the record. It may block.
+    ///
+    /// A version that is published between the check and the message is as one that is published after the message.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub fn send_to_version(
+        &self,
+        target: &DeviceName,
+        proven: u32,
+        id: Id128,
+        body: Vec<u8>,
+    ) -> Result<(), SendError> {
+        match self.accounts.version(&target.label)? {
+            Some(published) if published > proven => Err(SendError::StaleRecord(published)),
+            _ => self.send(target, id, body),
+        }
+    }
+
+    /// Leaves a message for `target`. Says whether it was not there before.
+    fn leave(&self, target: &DeviceName, id: Id128, body: Vec<u8>) -> Result<bool, SendError> {
         if body.is_empty() || body.len() > MAX_MESSAGE_LEN {
             return Err(SendError::Length(body.len()));
         }
@@ -103,7 +132,7 @@ impl Service {
         let hash = sha256(&[&body]);
         let _one_at_a_time = self.stripes.lock(target);
         if let Some(place) = self.store.find(target, id)? {
-            return if place.hash == hash { Ok(()) } else { Err(SendError::IdReused) };
+            return if place.hash == hash { Ok(false) } else { Err(SendError::IdReused) };
         }
         let mut queue = self.store.queue(target)?;
         let bytes = queue.bytes.saturating_add(u64::try_from(body.len()).unwrap_or(u64::MAX));
@@ -115,7 +144,8 @@ impl Service {
         queue.messages = queue.messages.saturating_add(1);
         queue.bytes = bytes;
         let message = StoredMessage { id, received: self.clock.now(), body };
-        Ok(self.store.add(target, &queue, Place { sequence, hash }, &message)?)
+        self.store.add(target, &queue, Place { sequence, hash }, &message)?;
+        Ok(true)
     }
 
     /// The messages of `device`, the oldest first, as many as fit an answer; and whether more wait. It may block.

@@ -6,6 +6,8 @@
 //! | `mailbox.places` | device, message id (16) | sequence number (8), SHA-256 of the body (32) |
 //! | `mailbox.messages` | device, sequence number (8) | message id (16), time (8), body |
 //!
+//! Receipts are kept likewise, in `receipts.queues`, `receipts.places` and `receipts.messages`.
+//!
 //! A device is the length of its label, the label and its id. Integers are big-endian.
 
 use std::sync::Arc;
@@ -17,26 +19,44 @@ use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, WriteBatch, WriteOption
 use super::store::{MailboxStore, Place, Queue, StoredMessage};
 use crate::{store::StoreError, tokens::DeviceName};
 
-const QUEUES: &str = "mailbox.queues";
-const PLACES: &str = "mailbox.places";
-const MESSAGES: &str = "mailbox.messages";
+/// The families of one kind of contents.
+#[derive(Debug, Clone, Copy)]
+struct Names {
+    queues: &'static str,
+    places: &'static str,
+    messages: &'static str,
+}
+
+const MAILBOX: Names =
+    Names { queues: "mailbox.queues", places: "mailbox.places", messages: "mailbox.messages" };
+
+const RECEIPTS: Names =
+    Names { queues: "receipts.queues", places: "receipts.places", messages: "receipts.messages" };
 
 /// Bytes of a message's value before its body.
 const HEAD: usize = 24;
 
 /// The column families of this service.
-pub const FAMILIES: &[&str] = &[QUEUES, PLACES, MESSAGES];
+pub const FAMILIES: &[&str] =
+    &[MAILBOX.queues, MAILBOX.places, MAILBOX.messages, RECEIPTS.queues, RECEIPTS.places, RECEIPTS.messages];
 
 /// Messages in RocksDB.
 pub struct RocksMailbox {
     db: Arc<DB>,
+    names: Names,
 }
 
 impl RocksMailbox {
     /// The mailboxes in a database that was opened with [`FAMILIES`].
     #[must_use]
     pub fn new(db: Arc<DB>) -> Self {
-        Self { db }
+        Self { db, names: MAILBOX }
+    }
+
+    /// The receipts in such a database.
+    #[must_use]
+    pub fn receipts(db: Arc<DB>) -> Self {
+        Self { db, names: RECEIPTS }
     }
 
     fn family(&self, name: &'static str) -> Result<&ColumnFamily, StoreError> {
@@ -98,21 +118,23 @@ fn decode_place(bytes: &[u8]) -> Option<Place> {
 
 impl MailboxStore for RocksMailbox {
     fn queue(&self, device: &DeviceName) -> Result<Queue, StoreError> {
-        match self.db.get_cf(self.family(QUEUES)?, device.to_key()).map_err(failed)? {
+        match self.db.get_cf(self.family(self.names.queues)?, device.to_key()).map_err(failed)? {
             None => Ok(Queue::default()),
             Some(bytes) => decode_queue(&bytes).ok_or(StoreError::Corrupt("a mailbox's queue")),
         }
     }
 
     fn find(&self, device: &DeviceName, id: Id128) -> Result<Option<Place>, StoreError> {
-        let found = self.db.get_cf(self.family(PLACES)?, by_id(device, id)).map_err(failed)?;
+        let found = self.db.get_cf(self.family(self.names.places)?, by_id(device, id)).map_err(failed)?;
         let corrupt = StoreError::Corrupt("the place of a message");
         found.map(|bytes| decode_place(&bytes).ok_or(corrupt)).transpose()
     }
 
     fn body_len(&self, device: &DeviceName, sequence: u64) -> Result<u64, StoreError> {
-        let found =
-            self.db.get_pinned_cf(self.family(MESSAGES)?, by_sequence(device, sequence)).map_err(failed)?;
+        let found = self
+            .db
+            .get_pinned_cf(self.family(self.names.messages)?, by_sequence(device, sequence))
+            .map_err(failed)?;
         let len =
             found.and_then(|bytes| bytes.len().checked_sub(HEAD)).and_then(|len| u64::try_from(len).ok());
         len.ok_or(StoreError::Corrupt("a message is missing"))
@@ -128,7 +150,7 @@ impl MailboxStore for RocksMailbox {
         let start = IteratorMode::From(&prefix, Direction::Forward);
         let mut taken = Vec::new();
         let mut sum = 0_usize;
-        for item in self.db.iterator_cf(self.family(MESSAGES)?, start) {
+        for item in self.db.iterator_cf(self.family(self.names.messages)?, start) {
             let (key, value) = item.map_err(failed)?;
             if taken.len() >= limit || !key.starts_with(&prefix) {
                 break;
@@ -152,16 +174,20 @@ impl MailboxStore for RocksMailbox {
     ) -> Result<(), StoreError> {
         let place_value = [&place.sequence.to_be_bytes()[..], &place.hash].concat();
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.family(QUEUES)?, device.to_key(), encode_queue(queue));
-        batch.put_cf(self.family(PLACES)?, by_id(device, message.id), place_value);
-        batch.put_cf(self.family(MESSAGES)?, by_sequence(device, place.sequence), encode_message(message));
+        batch.put_cf(self.family(self.names.queues)?, device.to_key(), encode_queue(queue));
+        batch.put_cf(self.family(self.names.places)?, by_id(device, message.id), place_value);
+        batch.put_cf(
+            self.family(self.names.messages)?,
+            by_sequence(device, place.sequence),
+            encode_message(message),
+        );
         self.write(batch)
     }
 
     fn remove(&self, device: &DeviceName, queue: &Queue, gone: &[(Id128, u64)]) -> Result<(), StoreError> {
-        let (places, messages) = (self.family(PLACES)?, self.family(MESSAGES)?);
+        let (places, messages) = (self.family(self.names.places)?, self.family(self.names.messages)?);
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.family(QUEUES)?, device.to_key(), encode_queue(queue));
+        batch.put_cf(self.family(self.names.queues)?, device.to_key(), encode_queue(queue));
         for (id, sequence) in gone {
             batch.delete_cf(places, by_id(device, *id));
             batch.delete_cf(messages, by_sequence(device, *sequence));

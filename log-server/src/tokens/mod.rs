@@ -53,6 +53,12 @@ pub trait Accounts: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`].
     fn since(&self, label: &[u8]) -> Result<Option<UnixMillis>, StoreError>;
+
+    /// The version of the last valid record of `label` that is published. It may block.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn version(&self, label: &[u8]) -> Result<Option<u32>, StoreError>;
 }
 
 /// A device of an account, by name.

@@ -11,7 +11,7 @@ use super::*;
 use crate::mailbox::http::router;
 
 fn routed(stage: &Stage) -> Router {
-    router(stage.service.clone(), stage.world.tokens.clone())
+    router(stage.service.clone(), stage.receipts(), stage.world.tokens.clone())
 }
 
 fn message(id: &str, body: &[u8]) -> Value {

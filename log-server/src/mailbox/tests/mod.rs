@@ -4,10 +4,11 @@ use std::sync::Mutex;
 
 use proptest::prelude::*;
 
-use super::{memory::MemoryMailbox, rocksdb::RocksMailbox, *};
+use super::{memory::MemoryMailbox, receipts as receipts_of, rocksdb::RocksMailbox, *};
 use crate::tokens::tests::cast::*;
 
 mod http;
+mod receipts;
 
 struct Stage {
     world: World,
@@ -23,6 +24,13 @@ impl Stage {
         let world = World::new();
         let service = Arc::new(Service::new(store, world.accounts.clone(), world.clock.clone(), settings));
         Self { world, service }
+    }
+
+    /// Receipts that are kept in memory.
+    fn receipts(&self) -> Arc<Receipts> {
+        let (accounts, clock) = (self.world.accounts.clone(), self.world.clock.clone());
+        let store = Arc::new(MemoryMailbox::default());
+        Arc::new(Receipts::new(store, accounts, clock, receipts_of::HandshakeFailures::default()))
     }
 
     fn send(&self, id: u8, body: &[u8]) -> Result<(), SendError> {

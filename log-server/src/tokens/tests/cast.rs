@@ -5,7 +5,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -93,6 +93,8 @@ pub(crate) struct TestAccounts {
     devices: Mutex<HashMap<DeviceName, Device>>,
     /// When accounts were first published; those that are not here, long ago.
     since: Mutex<HashMap<Vec<u8>, UnixMillis>>,
+    /// Of every record.
+    pub(crate) version: AtomicU32,
     broken: Mutex<bool>,
 }
 
@@ -134,6 +136,14 @@ impl Accounts for TestAccounts {
 
     fn since(&self, label: &[u8]) -> Result<Option<UnixMillis>, StoreError> {
         Ok(Some(self.since.lock().unwrap().get(label).copied().unwrap_or(UnixMillis(0))))
+    }
+
+    fn version(&self, label: &[u8]) -> Result<Option<u32>, StoreError> {
+        if *self.broken.lock().unwrap() {
+            return Err(StoreError::Backend("planned fault".to_owned()));
+        }
+        let known = self.devices.lock().unwrap().keys().any(|name| name.label == label);
+        Ok(known.then(|| self.version.load(Ordering::Relaxed)))
     }
 }
 
