@@ -161,11 +161,13 @@ pub enum Command {
         #[arg(long, value_name = "DIGITS_OR_CODE")]
         compare: Option<String>,
     },
-    /// Encrypt a first message to every device of an account
+    /// Encrypt a first message to every device of one or more accounts
     Send {
-        /// To whom
-        label: String,
+        /// To whom; each gets the text alone, and nobody is told of the others
+        #[arg(value_name = "LABEL", required = true, num_args = 1..)]
+        labels: Vec<String>,
         /// What
+        #[arg(required = true)]
         text: String,
         /// Which of your accounts sends, if the home has several
         #[arg(long, value_name = "LABEL")]

@@ -6,6 +6,7 @@ mod contacts;
 mod context;
 mod device;
 mod evidence;
+mod fan_out;
 mod handover;
 mod heads;
 mod heads_gossip;
@@ -18,6 +19,7 @@ mod lookup;
 mod monitor;
 mod note;
 mod operation;
+mod outbox;
 mod outcome;
 mod own;
 mod ownership;
@@ -167,11 +169,12 @@ async fn perform(
                 safety_number::run(&mut context, &label, from.as_deref(), compare.as_deref()).await?;
             marked(&context, outcome)
         }
-        Command::Send { label, text, from, accept_change } => {
+        Command::Send { labels, text, from, accept_change } => {
             let mut context = open(common, stderr).await?;
             let from = label::meant_if_any(&context, common, from.as_deref())?;
-            let label = label::meant(&context, common, &label)?;
-            let outcome = send::run(&mut context, &label, &text, from.as_deref(), accept_change).await?;
+            let meant = |label: &String| label::meant(&context, common, label);
+            let labels = labels.iter().map(meant).collect::<Result<Vec<String>, _>>()?;
+            let outcome = send::run(&mut context, &labels, &text, from.as_deref(), accept_change).await?;
             marked(&context, outcome)
         }
         Command::Heads { export, compare } => {

@@ -7,21 +7,21 @@
 
 use std::collections::BTreeMap;
 
-use keyglass_account::api::{Id128, Message};
+use keyglass_account::api::{Base64, Id128, Message, SendReceipt, Target};
 use serde_json::{Value, json};
 
 use super::{
     context::Context,
     heads_gossip::Finding,
-    lookup::usable,
+    outbox::Resent,
     outcome::{Failure, Outcome},
-    service::Service,
+    service::{Authorized, Service},
 };
 use crate::{
-    http::printable,
-    messaging::{self, Cause, Delivery, Fate, Opened, Opening, Sender},
+    http::{HttpError, printable},
+    messaging::{self, Cause, Delivery, Fate, Opened, Opening, Receipt, Refusal, Sender},
     proven::ProvenAccount,
-    state::{OwnAccount, UnreadText},
+    state::{OutgoingText, OwnAccount, Step, UnreadText},
     verdict::Verdict,
     x3dh::AcceptError,
 };
@@ -46,22 +46,27 @@ pub async fn run(context: &mut Context) -> Result<Outcome, Failure> {
         inbox.problems.push(Problem::about_a_head(from, failure));
     }
     let mut texts = Vec::new();
+    let mut resent = Resent::default();
     for mut account in accounts {
         for index in 0..account.devices.len() {
             inbox.collect(context, &mut account, index).await?;
         }
+        context.resend(&mut account, &mut resent).await?;
         texts.extend(account.unread.iter().cloned().map(|text| (account.label.clone(), text)));
     }
-    Ok(report(&texts, inbox))
+    Ok(report(&texts, inbox, resent))
 }
 
-/// Forgets the texts of every account, which have been printed.
+/// Forgets the texts of every account, which have been printed, and what was given up.
 ///
 /// # Errors
 /// [`Verdict::Failed`].
 pub fn shown(context: &Context) -> Result<(), Failure> {
     for mut account in context.home.accounts()? {
-        if !account.unread.is_empty() {
+        let given_up = |text: &OutgoingText| {
+            text.devices.iter().any(|entry| matches!(entry.step, Step::Abandoned { .. }))
+        };
+        if !account.unread.is_empty() || account.outbox.iter().any(given_up) {
             account.mark_shown();
             context.home.store_account(&account)?;
         }
@@ -77,6 +82,8 @@ struct Inbox {
     problems: Vec<Problem>,
     remarks: Vec<(String, &'static str)>,
     redelivered: usize,
+    /// Why it is not known what devices say of messages that were sent from here.
+    receipts: Option<Failure>,
 }
 
 /// A message that was not opened, or that says of the log what does not fit.
@@ -128,7 +135,7 @@ impl Inbox {
                 if kept.contains(&message.id) {
                     continue;
                 }
-                match self.open(context, account, index, &message).await? {
+                match self.open(context, &service, account, index, &message).await? {
                     Fate::Acknowledge => done.push(message.id),
                     Fate::Keep => kept.push(message.id),
                 }
@@ -139,12 +146,17 @@ impl Inbox {
                 break;
             }
         }
+        match context.take_receipts(&service, account).await {
+            Err(failure) if failure.verdict != Verdict::Failed => self.receipts = Some(failure),
+            taken => taken?,
+        }
         Ok(())
     }
 
     async fn open(
         &mut self,
         context: &mut Context,
+        service: &Authorized<'_>,
         account: &mut OwnAccount,
         index: usize,
         message: &Message,
@@ -155,7 +167,7 @@ impl Inbox {
                 return Ok(Fate::Acknowledge);
             }
             Opening::Refused(refusal) => {
-                let failure = refused(&refusal.cause);
+                let failure = refused(&refusal);
                 return Ok(self.problem(account, index, None, failure, refusal.fate));
             }
             Opening::NeedsSender(pending) => pending,
@@ -163,7 +175,7 @@ impl Inbox {
         let label = pending.label().to_owned();
         let from = printable(label.clone());
         if !self.senders.contains_key(&label) {
-            let sender = prove_sender(context, &label).await;
+            let sender = context.prove_account(&label, false).await;
             self.senders.insert(label.clone(), sender);
         }
         let looked_up = self.senders.get(&label);
@@ -184,9 +196,10 @@ impl Inbox {
                 // Why a sender could not be proven, the look-up knows best.
                 let failure = match (refusal.cause, looked_up) {
                     (Cause::SenderNotProven | Cause::SenderUnknown, Some(Err(failure))) => failure.clone(),
-                    (cause, _) => refused(&cause),
+                    _ => refused(&refusal),
                 };
-                Ok(self.problem(account, index, Some(from), failure, refusal.fate))
+                let fate = if tell(service, &refusal).await { refusal.fate } else { Fate::Keep };
+                Ok(self.problem(account, index, Some(from), failure, fate))
             }
         }
     }
@@ -235,49 +248,48 @@ impl Inbox {
     }
 }
 
-async fn prove_sender(context: &mut Context, label: &str) -> Result<ProvenAccount, Failure> {
-    let mut resolved = context.resolve(label).await?;
-    let account = usable(&mut resolved, false)?.clone();
-    context.remember(label, &account)?;
-    Ok(account)
-}
-
-/// Why a message was not opened, each cause under a name of its own.
-fn refused(cause: &Cause) -> Failure {
-    let (verdict, reason) = match cause {
-        Cause::Malformed(_) => (Verdict::Undecryptable, "malformed"),
-        Cause::SenderLabel | Cause::SenderUnknown | Cause::SenderNotProven | Cause::DeviceNotProven => {
-            (Verdict::Refused, "sender_not_proven")
-        }
-        Cause::MemoryFull => (Verdict::Undecryptable, "memory_full"),
-        Cause::Payload(_) => (Verdict::Undecryptable, "payload"),
-        Cause::Handshake(error) => (Verdict::Undecryptable, handshake_failure(error)),
+/// Tells the sender's device that its message could not be opened. Whether that is done with: without an answer it is to be
+/// told again.
+async fn tell(service: &Authorized<'_>, refusal: &Refusal) -> bool {
+    let Some(Receipt { to, device, handshake, reason }) = &refusal.receipt else {
+        return true;
     };
-    Failure::new(verdict, reason, cause)
-}
-
-fn handshake_failure(error: &AcceptError) -> &'static str {
-    match error {
-        AcceptError::Suite(_) => "suite",
-        AcceptError::SenderNotProven => "sender_not_proven",
-        AcceptError::WrongSecret => "home_damaged",
-        AcceptError::SignedPreKeyUnknown(_) => "signed_prekey_unknown",
-        AcceptError::OneTimePreKeyUnknown(_) => "one_time_prekey_unknown",
-        AcceptError::OneTimePreKeyReused(_) => "one_time_prekey_reused",
-        AcceptError::KemPreKeyUnknown(_) => "kem_prekey_unknown",
-        AcceptError::KemPreKeyReused(_) => "kem_prekey_reused",
-        AcceptError::NotAuthentic => "not_authentic",
-        _ => "handshake",
+    let (Ok(label), Ok(handshake)) = (Base64::new(to.clone()), Base64::new(handshake.0.to_vec())) else {
+        return true;
+    };
+    let target = Target { label, device: *device };
+    match service.leave_receipt(&SendReceipt { target, handshake, reason: *reason }).await {
+        Ok(()) => true,
+        // Where the server takes no receipts, or none for this device, the message is done with all the same.
+        Err(error) => matches!(error, HttpError::Declined(_)),
     }
 }
 
-fn report(texts: &[(String, UnreadText)], inbox: Inbox) -> Outcome {
+/// Why a message was not opened, each cause under a name of its own: that of the receipt, where there is one.
+fn refused(refusal: &Refusal) -> Failure {
+    let (verdict, reason) = match (&refusal.receipt, &refusal.cause) {
+        (Some(receipt), _) => (Verdict::Undecryptable, receipt.reason.name()),
+        (None, Cause::Malformed(_)) => (Verdict::Undecryptable, "malformed"),
+        (
+            None,
+            Cause::SenderLabel | Cause::SenderUnknown | Cause::SenderNotProven | Cause::DeviceNotProven,
+        ) => (Verdict::Refused, "sender_not_proven"),
+        (None, Cause::MemoryFull) => (Verdict::Undecryptable, "memory_full"),
+        (None, Cause::Payload(_)) => (Verdict::Undecryptable, "payload"),
+        (None, Cause::Handshake(AcceptError::WrongSecret)) => (Verdict::Undecryptable, "home_damaged"),
+        (None, Cause::Handshake(_)) => (Verdict::Undecryptable, "handshake"),
+    };
+    Failure::new(verdict, reason, refusal.cause)
+}
+
+fn report(texts: &[(String, UnreadText)], inbox: Inbox, resent: Resent) -> Outcome {
     let worst = inbox.problems.iter().map(|problem| problem.failure.verdict);
     // The log's misbehaviour outweighs everything; otherwise the first problem is the verdict, and none is none.
     let verdict = worst
         .clone()
         .find(|verdict| *verdict == Verdict::Misbehaving)
         .or_else(|| worst.clone().next())
+        .or_else(|| resent.verdict())
         .unwrap_or(Verdict::Verified);
     let mut outcome = Outcome::new(verdict);
     let mut messages: Vec<Value> = Vec::new();
@@ -311,13 +323,19 @@ fn report(texts: &[(String, UnreadText)], inbox: Inbox) -> Outcome {
         outcome.note(format!("  a message from {from}: {remark}, so that it counts for nothing"));
         remarks.push(json!({ "from": from, "remark": remark }));
     }
-    if messages.is_empty() && problems.is_empty() {
+    if messages.is_empty() && problems.is_empty() && resent.is_empty() {
         outcome.note("nothing has arrived");
     }
     outcome.field("messages", messages);
     outcome.field("problems", problems);
     outcome.field("remarks", remarks);
     outcome.field("redelivered", inbox.redelivered);
+    if let Some(failure) = inbox.receipts {
+        let (name, message) = (failure.verdict.name(), &failure.message);
+        outcome.note(format!("  whether what you wrote could be opened is not known: {name}: {message}"));
+        outcome.field("receipts", json!({ "verdict": name, "reason": failure.reason }));
+    }
+    resent.describe(&mut outcome);
     outcome
 }
 

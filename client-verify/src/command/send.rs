@@ -1,184 +1,145 @@
-//! `keyglass send`: one handshake and one first message for every device of the proven account, and for no other.
+//! `keyglass send`: one handshake and one first message for every device of each proven account, and for no other.
 
-use keyglass_account::{
-    api::{Base64, BundleResult, Id128, SendMessage, Target, TargetBundle},
-    prekey::PreKeyBundle,
-};
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{
-    context::{Context, now},
-    lookup::usable,
+    context::Context,
+    fan_out::Recipient,
     outcome::{Failure, Outcome},
     random,
-    service::{Authorized, Service},
+    service::Service,
 };
-use crate::{
-    http::printable,
-    messaging::{self, Answer, Post, Randomness, StartError, Started, WrittenText},
-    proven::{Identity, ProvenAccount, Unverified},
-    state::OwnAccount,
-    verdict::Verdict,
-    x3dh::{InitiateError, MAX_TEXT},
-};
+use crate::{messaging::Started, proven::Identity, state::OwnAccount, verdict::Verdict, x3dh::MAX_TEXT};
 
 /// Runs the command.
 ///
 /// # Errors
-/// The verdicts of a look-up and of a request. Devices that fail one by one are in the outcome.
+/// The verdicts of a look-up and of a request. With several recipients, what fails for one is in the outcome, and so are
+/// devices that fail one by one.
 pub async fn run(
     context: &mut Context,
-    to: &str,
+    to: &[String],
     text: &str,
     from: Option<&str>,
     accept_change: bool,
 ) -> Result<Outcome, Failure> {
     let mut own = own_account(context, from)?;
-    let mut resolved = context.resolve(to).await?;
-    let account = usable(&mut resolved, accept_change)?.clone();
-    context.remember(to, &account)?;
-
     if text.len() > MAX_TEXT {
-        return Err(Failure::new(
-            Verdict::Usage,
-            "text_too_long",
-            format!("a text has at most {MAX_TEXT} bytes"),
-        ));
+        let message = format!("a text has at most {MAX_TEXT} bytes");
+        return Err(Failure::new(Verdict::Usage, "text_too_long", message));
     }
-    let view = context.view().await?;
-    let device = own.devices.first().ok_or_else(|| no_account("the account has no device here"))?;
-    let service = Service::new(&context.server, &own, device).authorize().await?;
-    let text = WrittenText { id: random::bytes()?, text, view: &view, now: now() };
-    let devices = messaging::plan(&mut own, text.id, &account);
-    if devices.is_empty() {
-        return Err(Failure::new(Verdict::Refused, "no_devices", format!("{to} has no device to send to")));
-    }
-    let mut results = Vec::new();
-    for chunk in devices.chunks(keyglass_account::api::MAX_TARGETS) {
-        let targets = chunk.iter().map(|device| target(to, *device)).collect::<Result<Vec<_>, _>>()?;
-        for bundle in service.bundles(Id128(random::bytes()?), targets).await? {
-            let device = bundle.target.device;
-            results.push((device, start(&mut own, &account, bundle, &text)));
+    let mut recipients = Vec::new();
+    let mut unproven = Vec::new();
+    for label in to {
+        match recipient(context, &mut own, label, text, accept_change).await {
+            Ok(recipient) => recipients.push(recipient),
+            Err(failure) if to.len() == 1 => return Err(failure),
+            Err(failure) => unproven.push((label.clone(), failure)),
         }
     }
-    context.home.store_account(&own)?;
-    for post in messaging::unsent(&own).into_iter().filter(|post| post.text == text.id) {
-        let sent = deliver(&service, &mut own, &post).await;
-        let result = results.iter_mut().find(|(device, _)| *device == post.device);
-        if let (Err(failure), Some((_, result))) = (sent, result) {
-            *result = Err(failure);
-        }
+    if !recipients.is_empty() {
+        let view = context.view().await?;
+        let device = own.devices.first().ok_or_else(|| no_account("the account has no device here"))?;
+        let server = context.server.clone();
+        let service = Service::new(&server, &own, device).authorize().await?;
+        context.fan_out(&service, &mut own, 0, &mut recipients, &view).await?;
     }
-    context.home.store_account(&own)?;
-    let mut outcome = report(to, &own, &results)?;
-    if account.identity() == Identity::Succeeded {
-        outcome.note(format!(
-            "  {to}'s identity key has changed since you met, with the authorisation of the one you knew"
-        ));
+    let mut reports: Vec<(Verdict, Outcome)> = Vec::new();
+    for recipient in &recipients {
+        let outcome = report(&own, recipient);
+        reports.push((outcome.verdict, outcome));
     }
-    outcome.field("identity_changed", account.identity() != Identity::Continuous);
-    Ok(outcome)
+    match (reports.len(), unproven.is_empty()) {
+        (1, true) => reports.pop().map(|(_, outcome)| outcome).ok_or_else(|| no_account("nobody to send to")),
+        _ => Ok(summary(&own, reports, unproven)),
+    }
 }
 
-/// Starts the handshake with one device.
-fn start(
+/// Proves an account and plans to send to every device of it.
+async fn recipient(
+    context: &mut Context,
     own: &mut OwnAccount,
-    account: &ProvenAccount,
-    bundle: TargetBundle,
-    text: &WrittenText<'_>,
-) -> Result<Started, Failure> {
-    let bytes = match bundle.result {
-        BundleResult::Bundle(bytes) => bytes.into_bytes(),
-        BundleResult::Problem(problem) => {
-            let title = printable(problem.title.unwrap_or_else(|| problem.kind.clone()));
-            return Err(
-                Failure::new(Verdict::Declined, "no_bundle", title).with("problem", printable(problem.kind))
-            );
-        }
+    label: &str,
+    text: &str,
+    accept_change: bool,
+) -> Result<Recipient, Failure> {
+    let account = context.prove_account(label, accept_change).await?;
+    let mut recipient = Recipient {
+        label: label.to_owned(),
+        account,
+        id: random::bytes()?,
+        text: text.to_owned(),
+        to_all: true,
+        devices: Vec::new(),
+        results: BTreeMap::new(),
+        accept_change,
     };
-    let decoded = PreKeyBundle::decode(&bytes)
-        .map_err(|error| Failure::new(Verdict::Refused, "bundle_malformed", error))?;
-    let randomness = Randomness {
-        ephemeral: random::secret()?,
-        encapsulation: random::secret()?,
-        message: random::bytes()?,
-    };
-    let decoded = Unverified::from_wire(decoded);
-    Ok(messaging::start(own, 0, account, bundle.target.device, decoded, text, randomness)?)
-}
-
-/// Posts a message that is stored, and takes in what came of it. What was not taken and may be later stays in the home.
-///
-/// # Errors
-/// The verdicts of a request.
-pub(super) async fn deliver(
-    service: &Authorized<'_>,
-    own: &mut OwnAccount,
-    post: &Post,
-) -> Result<(), Failure> {
-    let body = Base64::new(post.body.clone())
-        .map_err(|error| Failure::new(Verdict::Usage, "text_too_long", error))?;
-    let version = Some(post.version);
-    let message = SendMessage { target: target(&post.to, post.device)?, id: Id128(post.id), body, version };
-    let error = match service.send(&message).await {
-        Ok(()) => {
-            messaging::posted(own, post, Answer::Taken);
-            return Ok(());
-        }
-        Err(error) => error,
-    };
-    let answer = error.known_problem().map_or(Answer::Later, Answer::of);
-    messaging::posted(own, post, answer);
-    let mut failure = Failure::from(error).with("waits", answer == Answer::Later);
-    if answer == Answer::Later {
-        failure.message.push_str("; the message waits here, and `keyglass receive` sends it");
+    recipient.plan(own);
+    if recipient.devices.is_empty() {
+        let message = format!("{label} has no device to send to");
+        return Err(Failure::new(Verdict::Refused, "no_devices", message));
     }
-    Err(failure)
+    Ok(recipient)
 }
 
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::Bundle(error) => error.into(),
-            StartError::Payload(error) => Self::new(Verdict::Usage, "text_too_long", error),
-            StartError::Initiate(InitiateError::TooLong) => Self::new(Verdict::Usage, "text_too_long", error),
-            StartError::Initiate(_) => Self::new(Verdict::Refused, "handshake", error),
-            StartError::NoOwnDevice => no_account("the account has no device here"),
-            StartError::OtherLog => Self::new(Verdict::Refused, "other_log", error),
-            StartError::OutboxFull => Self::new(Verdict::Failed, "outbox_full", error),
-            StartError::OnItsWay | StartError::Exhausted => Self::new(Verdict::Failed, "outbox", error),
-        }
+/// One verdict for several: that of all of them if they agree.
+fn combined(verdicts: impl Iterator<Item = Verdict> + Clone) -> Verdict {
+    match verdicts.clone().next() {
+        Some(first) if verdicts.clone().all(|verdict| verdict == first) => first,
+        Some(_) => Verdict::Partial,
+        None => Verdict::Verified,
     }
 }
 
-fn report(
-    to: &str,
-    own: &OwnAccount,
-    results: &[(u32, Result<Started, Failure>)],
-) -> Result<Outcome, Failure> {
-    let failed: Vec<&(u32, Result<Started, Failure>)> =
-        results.iter().filter(|(_, result)| result.is_err()).collect();
-    let verdict = match failed.first() {
+fn summary(own: &OwnAccount, reports: Vec<(Verdict, Outcome)>, unproven: Vec<(String, Failure)>) -> Outcome {
+    let verdicts = reports.iter().map(|(verdict, _)| *verdict);
+    let verdicts = verdicts.chain(unproven.iter().map(|(_, failure)| failure.verdict));
+    let mut outcome = Outcome::new(combined(verdicts));
+    let mut recipients: Vec<Value> = Vec::new();
+    for (verdict, report) in reports {
+        report.lines.into_iter().for_each(|line| outcome.line(line));
+        report.notes.into_iter().for_each(|note| outcome.note(note));
+        let mut entry = report.fields;
+        entry.insert("verdict".into(), json!(verdict));
+        recipients.push(Value::Object(entry));
+    }
+    for (label, failure) in unproven {
+        let name = failure.verdict.name();
+        outcome.line(format!("{label}: NOT SENT, {name}: {}", failure.message));
+        let mut entry = failure.fields;
+        entry.insert("label".into(), json!(label));
+        entry.insert("verdict".into(), json!(name));
+        entry.insert("reason".into(), json!(failure.reason));
+        entry.insert("message".into(), json!(failure.message));
+        recipients.push(Value::Object(entry));
+    }
+    outcome.field("from", &own.label);
+    outcome.field("recipients", recipients);
+    outcome
+}
+
+fn report(own: &OwnAccount, recipient: &Recipient) -> Outcome {
+    let (to, results) = (&recipient.label, &recipient.results);
+    let failures = results.values().filter_map(|result| result.as_ref().err());
+    let failed = failures.clone().count();
+    let verdict = match failures.clone().next() {
         None => Verdict::Verified,
         // If no device was reached for one and the same kind of reason, that reason is the verdict.
-        Some((_, Err(first)))
-            if failed.len() == results.len()
-                && failed.iter().all(|(_, r)| r.as_ref().is_err_and(|f| f.verdict == first.verdict)) =>
-        {
-            first.verdict
-        }
+        Some(_) if failed == results.len() => combined(failures.map(|failure| failure.verdict)),
         Some(_) => Verdict::Partial,
     };
     let mut outcome = Outcome::new(verdict);
-    let reached = results.len().saturating_sub(failed.len());
+    let reached = results.len().saturating_sub(failed);
     outcome.line(format!("{to}: sent to {reached} of {} devices, as {}", results.len(), own.label));
     let mut devices: Vec<Value> = Vec::new();
     for (device, result) in results {
         match result {
-            Ok(sent) => {
-                let note = if sent.one_time { "" } else { ", WITHOUT a one-time prekey: the pool was empty" };
+            Ok(Started { one_time }) => {
+                let note = if *one_time { "" } else { ", WITHOUT a one-time prekey: the pool was empty" };
                 outcome.line(format!("  device {device}: sent{note}"));
-                devices.push(json!({ "id": device, "sent": true, "one_time_prekey": sent.one_time }));
+                devices.push(json!({ "id": device, "sent": true, "one_time_prekey": one_time }));
             }
             Err(failure) => {
                 let name = failure.verdict.name();
@@ -195,8 +156,16 @@ fn report(
     }
     outcome.field("label", to);
     outcome.field("from", &own.label);
+    outcome.field("version", recipient.account.valid().version());
     outcome.field("devices", devices);
-    Ok(outcome)
+    let identity = recipient.account.identity();
+    if identity == Identity::Succeeded {
+        outcome.note(format!(
+            "  {to}'s identity key has changed since you met, with the authorisation of the one you knew"
+        ));
+    }
+    outcome.field("identity_changed", identity != Identity::Continuous);
+    outcome
 }
 
 /// The account that sends: the one named, or the only one there is.
@@ -219,14 +188,4 @@ pub(super) fn own_account(context: &Context, from: Option<&str>) -> Result<OwnAc
 
 fn no_account(message: &str) -> Failure {
     Failure::new(Verdict::Usage, "no_account", message)
-}
-
-/// A device as the service names it.
-///
-/// # Errors
-/// [`Verdict::Usage`] for a label that none can have.
-fn target(label: &str, device: u32) -> Result<Target, Failure> {
-    let label = Base64::new(label.as_bytes().to_vec());
-    let label = label.map_err(|error| Failure::new(Verdict::Usage, "label", error))?;
-    Ok(Target { label, device })
 }

@@ -11,6 +11,7 @@
 
 mod backups;
 mod checks;
+mod deliveries;
 mod handover;
 mod heads;
 mod histories;

@@ -11,8 +11,9 @@ use std::{
 
 use keyglass_account::{
     api::{
-        AckMessages, Base64, BundleResult, Bundles, FetchBundles, Message, Messages, PreKeyStatus,
-        SendMessage, SignedPreKeyStatus, Target, TargetBundle, TokenIssued, UploadPreKeys,
+        AckMessages, Base64, BundleResult, Bundles, FetchBundles, Id128, Message, Messages, PreKeyStatus,
+        Receipt, Receipts, SendMessage, SendReceipt, SignedPreKeyStatus, Target, TargetBundle, TokenIssued,
+        UploadPreKeys,
     },
     auth::Credential,
     prekey::{PreKeyBatch, PreKeyBundle, SignedPreKey},
@@ -68,6 +69,7 @@ pub struct World {
     pub log: TestLog,
     pools: BTreeMap<(Vec<u8>, u32), Pool>,
     pub mailboxes: BTreeMap<(Vec<u8>, u32), Vec<Message>>,
+    pub receipts: BTreeMap<(Vec<u8>, u32), Vec<Receipt>>,
     pub seen: Vec<String>,
     pub lie: Option<Lie>,
 }
@@ -115,9 +117,33 @@ impl World {
             ("POST", "/v1/messages") => {
                 let message: SendMessage = serde_json::from_slice(&request.body).unwrap();
                 let Target { label, device } = message.target;
+                let published = self.log.greatest(label.as_bytes());
+                if message.version.is_some_and(|version| published.is_some_and(|newer| newer > version)) {
+                    return Response::problem(Problem::StaleRecord);
+                }
                 let queue = self.mailboxes.entry((label.into_bytes(), device)).or_default();
                 let body = Base64::new(message.body.into_bytes()).unwrap();
                 queue.push(Message { id: message.id, received: now(), body });
+                Response { status: 204, headers: Vec::new(), body: Vec::new() }
+            }
+            ("POST", "/v1/receipts") => {
+                let receipt: SendReceipt = serde_json::from_slice(&request.body).unwrap();
+                let (label, device) = bearer(request);
+                let from = Target { label: Base64::new(label).unwrap(), device };
+                let Target { label, device } = receipt.target;
+                let queue = self.receipts.entry((label.into_bytes(), device)).or_default();
+                let (id, reason) = (Id128([queue.len() as u8; 16]), receipt.reason.name().to_owned());
+                queue.push(Receipt { id, received: now(), from, handshake: receipt.handshake, reason });
+                Response { status: 204, headers: Vec::new(), body: Vec::new() }
+            }
+            ("GET", "/v1/receipts") => {
+                let receipts = self.receipts.entry(bearer(request)).or_default().clone();
+                Response::json(&Receipts { receipts, more: false })
+            }
+            ("POST", "/v1/receipts/ack") => {
+                let ack: AckMessages = serde_json::from_slice(&request.body).unwrap();
+                let queue = self.receipts.entry(bearer(request)).or_default();
+                queue.retain(|receipt| !ack.ids.contains(&receipt.id));
                 Response { status: 204, headers: Vec::new(), body: Vec::new() }
             }
             ("GET", "/v1/messages") => {
@@ -256,6 +282,7 @@ impl Server {
             log: TestLog::new(),
             pools: BTreeMap::new(),
             mailboxes: BTreeMap::new(),
+            receipts: BTreeMap::new(),
             seen: Vec::new(),
             lie: None,
         }));

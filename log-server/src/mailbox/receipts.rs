@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use keyglass_account::{
     api::{Base64, Id128, Receipt, Target},
-    codec::{CodecError, Reader, Writer},
+    codec::{Reader, Writer},
     label::MAX_LABEL_LEN,
     receipt::FailureReason,
 };
@@ -147,15 +147,12 @@ fn encode(from: &DeviceName, handshake: &[u8; 32], reason: FailureReason) -> Vec
 
 fn decode(stored: &StoredMessage) -> Option<Receipt> {
     let mut reader = Reader::new(&stored.body);
-    let mut parts = || -> Result<(Vec<u8>, u32, [u8; 32], Vec<u8>), CodecError> {
-        reader.format(FORMAT)?;
-        let label = reader.opaque8(1, MAX_LABEL_LEN)?.to_vec();
-        let (device, handshake) = (reader.u32()?, reader.array()?);
-        let reason = reader.opaque8(1, 255)?.to_vec();
-        reader.end()?;
-        Ok((label, device, handshake, reason))
-    };
-    let (label, device, handshake, reason) = parts().ok()?;
+    reader.format(FORMAT).ok()?;
+    let label = reader.opaque8(1, MAX_LABEL_LEN).ok()?.to_vec();
+    let device = reader.u32().ok()?;
+    let handshake: [u8; 32] = reader.array().ok()?;
+    let reason = reader.opaque8(1, 255).ok()?.to_vec();
+    reader.end().ok()?;
     Some(Receipt {
         id: stored.id,
         received: stored.received.0,
