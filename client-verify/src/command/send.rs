@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     context::Context,
     fan_out::Recipient,
+    lookup::suite_name,
     outcome::{Failure, Outcome},
     random,
     service::Service,
@@ -136,10 +137,21 @@ fn report(own: &OwnAccount, recipient: &Recipient) -> Outcome {
     let mut devices: Vec<Value> = Vec::new();
     for (device, result) in results {
         match result {
-            Ok(Started { one_time }) => {
-                let note = if *one_time { "" } else { ", WITHOUT a one-time prekey: the pool was empty" };
-                outcome.line(format!("  device {device}: sent{note}"));
-                devices.push(json!({ "id": device, "sent": true, "one_time_prekey": one_time }));
+            Ok(Started { one_time, suite, one_time_kem }) => {
+                let note = if *one_time || *one_time_kem {
+                    ""
+                } else {
+                    ", WITHOUT a one-time prekey: the pool was empty"
+                };
+                let suite = suite_name(suite.0);
+                outcome.line(format!("  device {device}: sent, {suite}{note}"));
+                devices.push(json!({
+                    "id": device,
+                    "sent": true,
+                    "suite": suite,
+                    "one_time_prekey": one_time,
+                    "one_time_kem_prekey": one_time_kem,
+                }));
             }
             Err(failure) => {
                 let name = failure.verdict.name();
