@@ -330,7 +330,8 @@ impl LogServer {
             pruning: pruner.as_ref().map(Pruner::status),
         });
         let failures = services.receipts.failures();
-        let metrics = Metrics::new(&publisher.meters(), services.prekeys.meters()).including(|registry| failures.register(registry));
+        let metrics = Metrics::new(&publisher.meters(), services.prekeys.meters())
+            .including(|registry| failures.register(registry));
         let metrics = Arc::new(metrics);
         let endpoints = log_router(&log)
             .merge(services.router())

@@ -2,9 +2,9 @@
 
 use keyglass_account::{
     api::{
-        AckMessages, BUNDLES, Bundles, FetchBundles, Id128, MAX_BODY, MAX_BUNDLES_BODY, MESSAGES, MESSAGES_ACK, Messages,
-        PREKEYS, PreKeyStatus, RECEIPTS, RECEIPTS_ACK, Receipts, SendMessage, SendReceipt, TOKENS, Target,
-        TargetBundle, TokenIssued, UploadPreKeys,
+        AckMessages, BUNDLES, Bundles, FetchBundles, Id128, MAX_BODY, MAX_BUNDLES_BODY, MESSAGES,
+        MESSAGES_ACK, Messages, PREKEYS, PreKeyStatus, RECEIPTS, RECEIPTS_ACK, Receipts, SendMessage,
+        SendReceipt, TOKENS, Target, TargetBundle, TokenIssued, UploadPreKeys,
     },
     auth::{Credential, Request as SignedRequest},
 };
