@@ -131,7 +131,7 @@ fn a_device_that_appears_between_look_up_and_send_is_caught() {
     let before = ValidRecord::restore(&own.origin, b"bob", 0, &own.record).unwrap();
     let origin = TestLog::origin();
     let draft = Draft::after(&origin, b"bob", &before, 1).add_device(device(2));
-    let linked = draft.sign(&own.identity()).unwrap();
+    let linked = draft.sign(&own.identity.signing_key().unwrap()).unwrap();
     let mut published = false;
     server.lie(move |world, request| {
         if request.path == "/v1/bundles" && !published {
