@@ -12,7 +12,7 @@ use std::{
 
 use keyglass_gossip::{
     book::Book,
-    evidence::Held,
+    evidence::{EvidenceId, Held},
     head::Head,
     net::{Fetch, Gossip, Host, Settings},
     peers::{self, MAX_PEERS_LEN, Peer, PeersError},
@@ -28,7 +28,7 @@ use tokio::{
 };
 
 use crate::{
-    followed::Logs,
+    followed::{Followed, Logs},
     plan::Plan,
     records::{Records, Source, Standing},
 };
@@ -147,31 +147,54 @@ fn read(path: &Path) -> Result<Vec<Peer>, GossipError> {
     peers::parse(&bytes).map_err(|error| GossipError::Peers { path: path.to_owned(), error })
 }
 
-/// Passes on what this auditor's own rounds find, whenever they have found something.
+/// Whenever something has changed, has what this auditor's own rounds found go to its peers, and what they know to the
+/// directories of the logs: also after a start, and for a log that could not be opened when it came.
 async fn share(logs: Arc<Logs>, book: Arc<Book>) {
-    let (mut changes, mut shared) = (logs.changes(), BTreeSet::new());
+    let (mut changes, mut given, mut taken) = (logs.changes(), BTreeSet::new(), BTreeSet::new());
     loop {
         for log in logs.all() {
-            // A log that cannot be opened has its turn with the next change.
+            // A log that cannot be opened has its turn with a later change.
             let Ok(convictions) = log.convictions().await else { continue };
             for conviction in convictions {
-                let file = conviction.file;
-                if shared.contains(&file) {
+                if given.contains(&conviction.file) {
                     continue;
                 }
-                let Ok(Some(text)) = log.evidence_text(file.clone()).await else { continue };
+                let Ok(Some(text)) = log.evidence_text(conviction.file.clone()).await else { continue };
                 let book = Arc::clone(&book);
                 match tokio::task::spawn_blocking(move || book.keep_text(&text)).await {
                     Ok(Ok(_)) => {
-                        shared.insert(file);
+                        given.insert(conviction.file);
                     }
-                    Ok(Err(error)) => tracing::error!(%error, file, "evidence is not passed on"),
+                    Ok(Err(error)) => {
+                        tracing::error!(%error, file = conviction.file, "evidence is not passed on");
+                    }
                     Err(_) => return,
+                }
+            }
+            let held: Vec<EvidenceId> =
+                book.holdings().about(log.trust().origin()).iter().map(|held| held.id).collect();
+            for id in held {
+                if !taken.contains(&id) && take(log, &book, id).await {
+                    taken.insert(id);
                 }
             }
         }
         if changes.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+/// Hands evidence that is passed on to the log that it is about. Says whether that is done.
+async fn take(log: &Followed, book: &Arc<Book>, id: EvidenceId) -> bool {
+    let book = Arc::clone(book);
+    let Ok(Ok(Some(text))) = tokio::task::spawn_blocking(move || book.text(&id)).await else { return false };
+    let Ok(evidence) = Evidence::parse(text.as_bytes()) else { return false };
+    match log.take_evidence(evidence).await {
+        Ok(_) => true,
+        Err(refusal) => {
+            tracing::warn!(evidence = %id, ?refusal, "evidence of peers is not in the log's directory yet");
+            false
         }
     }
 }
@@ -203,11 +226,10 @@ impl Host for Gossiper {
     }
 
     async fn convicted(&self, held: &Held) {
-        let Some(log) = self.logs.by_origin(held.origin()) else { return };
-        let Ok(evidence) = Evidence::parse(held.text().as_bytes()) else { return };
         tracing::error!(origin = held.origin(), evidence = %held.id(), "a log signed two histories");
-        if let Err(refusal) = log.take_evidence(evidence).await {
-            tracing::error!(evidence = %held.id(), ?refusal, "evidence of gossip is not in the log's directory");
+        if let Some(log) = self.logs.by_origin(held.origin()) {
+            // If not now, with the log's next round.
+            take(log, &self.book, held.id()).await;
         }
     }
 }

@@ -29,6 +29,8 @@ const MAX_REMEMBERED: usize = 32;
 /// The most heads of a log that wait to be compared, and the most of them from one peer.
 pub const MAX_OPEN: usize = 16;
 const MAX_OPEN_OF_PEER: usize = 2;
+/// How often the pause between two tries of a head that the log does not explain doubles.
+const MAX_DOUBLINGS: u32 = 10;
 /// The most logs of a peer whose latest head is remembered.
 pub const MAX_VIEWS: usize = 1024;
 /// The most names of evidence that are remembered as not worth fetching from a peer.
@@ -96,6 +98,9 @@ struct Open {
     head: Arc<Head>,
     from: PeerId,
     tries: u32,
+    /// The calls of [`Node::retry`] that pass before it is tried again, unless the anchor has moved.
+    wait: u32,
+    tried_with: Option<Tree>,
 }
 
 #[derive(Default)]
@@ -167,6 +172,10 @@ impl Node {
     pub fn learn(&mut self, from: PeerId, head: &Arc<Head>) -> Step {
         self.remember(from, head);
         let log = self.logs.entry(head.origin().to_owned()).or_default();
+        if log.open.iter().any(|open| open.head.tree() == head.tree()) {
+            // It has its own pace: who shows it again and again must not have the log asked as often.
+            return Step::Done;
+        }
         log.step(from, head)
     }
 
@@ -207,13 +216,18 @@ impl Node {
         Step::Done
     }
 
-    /// What is to be done about heads of this log that could not be compared so far: at most one step, the one that was
-    /// tried the least. To be called once a round.
+    /// What is to be done about heads of this log that could not be compared so far: at most one step. Each is tried again
+    /// when the anchor has moved, and else after pauses that double. To be called in every round.
     pub fn retry(&mut self, origin: &str) -> Step {
         let Some(log) = self.logs.get_mut(origin) else { return Step::Done };
+        let anchor = log.anchor.as_ref().map(|anchor| *anchor.head.tree());
+        log.open.iter_mut().for_each(|open| open.wait = open.wait.saturating_sub(1));
         log.open.sort_by_key(|open| open.tries);
-        let Some(open) = log.open.first_mut() else { return Step::Done };
+        let due = |open: &&mut Open| open.wait == 0 || open.tried_with != anchor;
+        let Some(open) = log.open.iter_mut().find(due) else { return Step::Done };
         open.tries = open.tries.saturating_add(1);
+        open.wait = 1 << open.tries.min(MAX_DOUBLINGS);
+        open.tried_with = anchor;
         let (from, head) = (open.from, Arc::clone(&open.head));
         let step = log.step(from, &head);
         if !matches!(step, Step::Compare(_)) {
@@ -236,9 +250,8 @@ impl Node {
     pub fn logs_to_ask(&mut self, peer: PeerId, trust: &Trust, most: usize) -> Vec<String> {
         let view = self.peers.entry(peer).or_default();
         let start = view.next_origin.take().unwrap_or_default();
-        let (before, after): (Vec<&str>, Vec<&str>) =
-            trust.origins().partition(|origin| *origin < start.as_str());
-        let mut all = after.into_iter().chain(before).map(str::to_owned);
+        let before = trust.origins().take_while(|origin| *origin < start.as_str());
+        let mut all = trust.origins_from(&start).chain(before).map(str::to_owned);
         let chosen: Vec<String> = all.by_ref().take(most).collect();
         view.next_origin = all.next();
         chosen
@@ -362,7 +375,8 @@ impl LogView {
             last.map(|index| self.open.remove(index));
         }
         if self.open.len() < MAX_OPEN {
-            self.open.push(Open { head: Arc::clone(head), from, tries: 0 });
+            let tried_with = self.anchor.as_ref().map(|anchor| *anchor.head.tree());
+            self.open.push(Open { head: Arc::clone(head), from, tries: 0, wait: 0, tried_with });
         }
     }
 }

@@ -151,6 +151,12 @@ impl Trust {
         self.by_hash.get(hash).map(String::as_str)
     }
 
+    /// The origins from this one on, in order.
+    pub fn origins_from<'a>(&'a self, start: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let from = core::ops::Bound::Included(start);
+        self.logs.range::<str, _>((from, core::ops::Bound::Unbounded)).map(|(origin, _)| origin.as_str())
+    }
+
     /// All origins, in order.
     pub fn origins(&self) -> impl Iterator<Item = &str> {
         self.logs.keys().map(String::as_str)

@@ -227,7 +227,8 @@ async fn fetches_of_what_is_not_there_are_told_apart() {
         name(&bare.label, 1),
     ];
     let before = bench.state().await;
-    let fetch = FetchBundles { request_id: Id128(rand::random()), targets: targets.clone(), accounts: Vec::new() };
+    let fetch =
+        FetchBundles { request_id: Id128(rand::random()), targets: targets.clone(), accounts: Vec::new() };
     let answer =
         bench.api.call(Call::with_token(Method::POST, BUNDLES, &bench.tokens[0], to_json(&fetch))).await;
     let results: Vec<Option<Problem>> = answer
@@ -253,7 +254,11 @@ async fn fetches_of_what_is_not_there_are_told_apart() {
     let answer = bench.api.call(Call::signed(Method::PUT, PREKEYS, device, to_json(&more))).await;
     let left = answer.json::<PreKeyStatus>().one_time;
     for _ in 0..40 {
-        let fetch = FetchBundles { request_id: Id128(rand::random()), targets: vec![name(&device.label, 1)], accounts: Vec::new() };
+        let fetch = FetchBundles {
+            request_id: Id128(rand::random()),
+            targets: vec![name(&device.label, 1)],
+            accounts: Vec::new(),
+        };
         let call = Call::with_token(Method::POST, BUNDLES, &bench.tokens[1], to_json(&fetch));
         let answer = bench.api.call(call).await.json::<Bundles>();
         bench.check("a bundle for everybody", matches!(answer.bundles[0].result, BundleResult::Bundle(_)));

@@ -170,7 +170,8 @@ pub async fn fetch(world: Arc<World>, targets: Vec<Arc<TargetDevice>>, n: u32, m
 }
 
 async fn bundle(world: &World, token: &str, target: &TargetDevice, request: Request) -> PreKeyBundle {
-    let body = to_json(&FetchBundles { request_id: request.1, targets: vec![target.name()], accounts: Vec::new() });
+    let body =
+        to_json(&FetchBundles { request_id: request.1, targets: vec![target.name()], accounts: Vec::new() });
     let answer = world.until_answered(Call::with_token(Method::POST, BUNDLES, token, body)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let [answered] = answer.json::<Bundles>().bundles.try_into().unwrap();

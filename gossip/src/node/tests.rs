@@ -98,6 +98,25 @@ fn what_the_log_does_not_explain_stays_open_until_the_heads_meet() {
 }
 
 #[test]
+fn what_the_log_never_explains_is_asked_for_ever_more_rarely() {
+    let mut node = node_with_own(8);
+    let step = node.learn(P, &head(FORK, 10));
+    assert_eq!(run(&mut node, step, HONEST), None);
+    let mut asked = 0;
+    for _ in 0..100 {
+        // Shown again and again, too.
+        assert_eq!(node.learn(P, &head(FORK, 10)), Step::Done);
+        let step = node.retry(ORIGIN);
+        asked += u32::from(step != Step::Done);
+        assert_eq!(run(&mut node, step, HONEST), None);
+    }
+    assert!((5..10).contains(&asked), "{asked}");
+    // A larger head of one's own is a reason to look at once.
+    assert_eq!(node.learn_own(&head(HONEST, 9)), Step::Done);
+    assert!(matches!(node.retry(ORIGIN), Step::Compare(_)));
+}
+
+#[test]
 fn what_is_open_convicts_without_tiles_at_the_same_size() {
     let mut node = node_with_own(8);
     let step = node.learn(P, &head(FORK, 10));
