@@ -10,6 +10,8 @@ use keyglass_service::{
 use keyglass_tlog::note::KeyName;
 use thiserror::Error;
 
+use crate::settings::LogSettings;
+
 /// An auditor of a key-transparency log.
 ///
 /// It replays every entry of the log and every change that the entries made, compares the log with what its witnesses show,
@@ -62,7 +64,7 @@ Example:
   keyglass-auditor serve --data /var/lib/auditor --config /etc/keyglass/auditor.toml --listen 127.0.0.1:7390";
 
 const EXIT_CODES: &str = "\
-Exit codes of `follow --once`, each with the verdict of the same name in --json:
+Exit codes of `check` and `follow --once`, each with the verdict of the same name in --json:
    0  ok            fresh and witnessed, every entry replayed, nothing contradicts it
    1  failed        this auditor failed (data directory, disk); nothing was found out
    2  usage         the command line, the policy, the configuration, the certificate or the passphrase cannot be used
@@ -80,11 +82,12 @@ The gravest finding decides. `misbehaving` stays until the operator moves the ev
 Example:
   keyglass-auditor init   --data /var/lib/auditor --name auditor.example/1
   keyglass-auditor serve  --data /var/lib/auditor --config auditor.toml --listen 127.0.0.1:7390
+  keyglass-auditor check  https://log.example --policy trust.policy --configuration log.configuration
   keyglass-auditor follow --data /var/lib/auditor --url https://log.example --policy trust.policy \\
                           --configuration log.configuration --once --json";
 
 /// The commands.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Make a new auditor's data directory and key, and print its vkey alone on one line
     ///
@@ -106,6 +109,18 @@ pub enum Command {
     /// line on stdout is a JSON object with the URL that is served (`listening`). The log goes to stderr, filtered by RUST_LOG.
     #[command(after_help = SETTINGS)]
     Serve,
+    /// Audit one log from its first entry on, once, with nothing remembered: for a cron job or CI
+    ///
+    /// Needs --configuration and, for a log of suite 0xF001, --policy; no data directory. Exits with the verdict's code, and
+    /// leaves evidence and updates that do not verify in the directory --out.
+    Check {
+        /// The log's URL prefix, below which it serves /checkpoint and /tile
+        #[arg(value_name = "LOG_URL")]
+        url: String,
+        /// Where evidence is left, if there is some
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        out: PathBuf,
+    },
     /// Follow one log, once or until SIGTERM
     ///
     /// Needs --data, --url, --configuration and, for a log of suite 0xF001, --policy. If the configuration names this
@@ -127,11 +142,11 @@ struct FollowOptions {
     #[arg(long, global = true, value_name = "LOG_URL")]
     url: Option<String>,
 
-    /// follow: a tlog-policy file: the witnesses, their URLs and the quorum
+    /// follow, check: a tlog-policy file: the witnesses, their URLs and the quorum
     #[arg(long, global = true, value_name = "FILE")]
     policy: Option<PathBuf>,
 
-    /// follow: the log's Configuration, as the raw TLS encoding
+    /// follow, check: the log's Configuration, as the raw TLS encoding
     #[arg(long, global = true, value_name = "FILE")]
     configuration: Option<PathBuf>,
 
@@ -165,16 +180,16 @@ struct FollowOptions {
     #[arg(long, global = true, value_name = "MS", default_value = "5000", value_parser = milliseconds)]
     interval: Duration,
 
-    /// follow, serve: milliseconds that one request to the log or to a witness may take
+    /// follow, serve, check: milliseconds that one request to the log or to a witness may take
     #[arg(long, global = true, value_name = "MS", default_value = "10000", value_parser = milliseconds)]
     timeout: Duration,
 
-    /// follow, serve: milliseconds that one round may replay entries and updates before it compares; the next one goes on [default: 60000,
-    /// with --once 3600000]
+    /// follow, serve, check: milliseconds that one round may replay entries and updates before it compares; the next one goes on [default: 60000,
+    /// with --once and check 3600000]
     #[arg(long, global = true, value_name = "MS", value_parser = milliseconds)]
     patience: Option<Duration>,
 
-    /// follow, serve: the most leaves that one entry may add and remove; an update of more is refused, and bounded before it is read
+    /// follow, serve, check: the most leaves that one entry may add and remove; an update of more is refused, and bounded before it is read
     #[arg(long, global = true, value_name = "N", default_value = "200000")]
     max_update_leaves: u32,
 
@@ -229,17 +244,24 @@ pub struct Common {
     pub rate_limit: NonZeroU32,
 }
 
+/// What `check` is asked to do.
+#[derive(Debug)]
+pub struct Check {
+    /// The log.
+    pub log: LogSettings,
+    /// Where evidence is left.
+    pub out: PathBuf,
+    /// What `follow` is asked, too.
+    pub common: Common,
+}
+
 /// What `follow` is asked to do.
 #[derive(Debug)]
 pub struct Follow {
     /// The data directory.
     pub data: PathBuf,
-    /// The log's URL prefix.
-    pub url: String,
-    /// The policy file; a log of suite 0x0002 needs none.
-    pub policy: Option<PathBuf>,
-    /// The Configuration's file.
-    pub configuration: PathBuf,
+    /// The log.
+    pub log: LogSettings,
     /// Whether one round is enough.
     pub once: bool,
     /// What `serve` is asked, too.
@@ -271,12 +293,29 @@ impl Cli {
         let options = &self.follow;
         Ok(Follow {
             data: self.data()?,
-            url: need("follow", "--url", options.url.as_ref())?,
-            policy: options.policy.clone(),
-            configuration: need("follow", "--configuration", options.configuration.as_ref())?,
+            log: self.log(need("follow", "--url", options.url.as_ref())?)?,
             once: options.once,
             common: self.common(),
         })
+    }
+
+    /// The options of `check`.
+    ///
+    /// # Errors
+    /// [`MissingOption`].
+    pub fn check(&self) -> Result<Check, MissingOption> {
+        let Command::Check { url, out } = &self.command else {
+            return Err(MissingOption { command: "check", option: "LOG_URL" });
+        };
+        Ok(Check { log: self.log(url.clone())?, out: out.clone(), common: self.common() })
+    }
+
+    /// The log of a command that is about one.
+    fn log(&self, url: String) -> Result<LogSettings, MissingOption> {
+        let configuration = need(self.command.name(), "--configuration", self.follow.configuration.as_ref())?;
+        let mut log = LogSettings::at(url, configuration);
+        log.policy.clone_from(&self.follow.policy);
+        Ok(log)
     }
 
     /// The options of `serve`.
@@ -292,7 +331,8 @@ impl Cli {
 
     fn common(&self) -> Common {
         let options = &self.follow;
-        let patience = if options.once { Duration::from_secs(3600) } else { Duration::from_secs(60) };
+        let once = options.once || matches!(self.command, Command::Check { .. });
+        let patience = if once { Duration::from_secs(3600) } else { Duration::from_secs(60) };
         Common {
             listen: options.listen,
             tls: options.tls.clone(),
@@ -307,8 +347,9 @@ impl Cli {
 }
 
 impl Command {
-    fn name(self) -> &'static str {
+    fn name(&self) -> &'static str {
         match self {
+            Self::Check { .. } => "check",
             Self::Init => "init",
             Self::Vkey => "vkey",
             Self::SealKeys => "seal-keys",

@@ -206,6 +206,16 @@ impl Followed {
         self.records()?.with(gather).await.map_err(failed)
     }
 
+    /// The checkpoint that this auditor cosigned last, as a note; none while it has cosigned none.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn cosigned(&self) -> Result<Option<SignedNote>, Refusal> {
+        let read = |records: &mut Records| Ok(records.store().cosigned()?);
+        let cosigned = self.records()?.with(read).await.map_err(failed)?;
+        Ok(cosigned.map(|(head, _)| head.note().clone()))
+    }
+
     /// What evidence there is, and its files' texts by [`Followed::evidence_text`].
     ///
     /// # Errors

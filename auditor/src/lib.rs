@@ -17,6 +17,7 @@
 )]
 
 pub mod audited;
+pub mod check;
 pub mod chunk;
 pub mod cli;
 pub mod clock;
@@ -32,6 +33,7 @@ pub mod incident;
 pub mod overview;
 pub mod plan;
 pub mod progress;
+mod progress_shown;
 pub mod quorum;
 pub mod records;
 pub mod refused;

@@ -4,6 +4,7 @@ use std::{io::IsTerminal as _, process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 use keyglass_auditor::{
+    check,
     cli::{Cli, Command, print_line},
     run, serve,
     verdict::Verdict,
@@ -20,10 +21,11 @@ fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
-    let ended = match cli.command {
+    let ended = match &cli.command {
         Command::Init => run::init(&cli).map(|()| Verdict::Ok),
         Command::Vkey => run::vkey(&cli).map(|()| Verdict::Ok),
         Command::SealKeys => run::seal_keys(&cli).map(|()| Verdict::Ok),
+        Command::Check { .. } => in_runtime(check::check(&cli)),
         Command::Follow => in_runtime(run::follow(&cli)),
         Command::Serve => in_runtime(serve::serve(&cli)),
     };

@@ -97,10 +97,18 @@ impl Plan {
             patience: LogSettings::or(log.patience_ms, common.patience),
             limits: Limits { leaves: leaves.unwrap_or(common.max_update_leaves) },
             signer: signer.clone(),
+            cosigner: Some(Arc::clone(key)),
         };
         let interval = LogSettings::or(log.interval_ms, common.interval);
         let (name, urls, log) = (log.name.clone(), log.urls.clone(), source);
         Ok(Self { name, urls, trust, interval, signer, log, witnesses, others, auditing })
+    }
+
+    /// The same, for somebody who only looks.
+    #[must_use]
+    pub fn signing_nothing(mut self) -> Self {
+        (self.signer, self.auditing.signer, self.auditing.cosigner) = (None, None, None);
+        self
     }
 
     /// A follower of the log.

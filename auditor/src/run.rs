@@ -1,7 +1,6 @@
 //! The commands, put together from the parts.
 
 use std::{
-    collections::BTreeMap,
     fs::File,
     io::{self, Read as _},
     net::SocketAddr,
@@ -31,10 +30,11 @@ use crate::{
     gossip::GossipError,
     http::{Metrics, Service},
     plan::Plan,
+    progress_shown,
     records::{Records, RecordsError},
     rounds::{Rounds, show},
     serve,
-    settings::{LogSettings, SettingsError},
+    settings::SettingsError,
     trust::TrustError,
     verdict::Verdict,
 };
@@ -208,19 +208,8 @@ fn print_vkey(key: &Cosigner, json: bool) {
 pub async fn follow(cli: &Cli) -> Result<Verdict, RunError> {
     let (options, json) = (cli.follow()?, cli.json);
     let (roots, tls) = (options.common.roots.load()?, options.common.tls.load()?);
-    let settings = LogSettings {
-        name: options.url.clone(),
-        urls: vec![options.url],
-        configuration: options.configuration,
-        policy: options.policy,
-        monitoring: BTreeMap::new(),
-        interval_ms: None,
-        timeout_ms: None,
-        patience_ms: None,
-        max_update_leaves: None,
-    };
     let key = Arc::new(data_dir::open(&options.data, cli.passphrase.read()?.as_ref())?);
-    let plan = Plan::new(&settings, &[], &options.common, &roots, &key)?;
+    let plan = Plan::new(&options.log, &[], &options.common, &roots, &key)?;
     let records = Records::open(&options.data, &key.vkey().to_string(), Arc::clone(&plan.trust))?;
     let records = SharedRecords::new(records);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -231,7 +220,7 @@ pub async fn follow(cli: &Cli) -> Result<Verdict, RunError> {
     let stop = stop_signal()?;
     if options.once {
         return tokio::select! {
-            report = follower.round() => {
+            report = progress_shown::during(follower.round(), &plan.name, followed.status().meter()) => {
                 let report = report?;
                 if json {
                     show(followed.status().name(), &report, json);

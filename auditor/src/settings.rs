@@ -131,6 +131,22 @@ impl Settings {
 }
 
 impl LogSettings {
+    /// A log at this URL, called like it, and everything else as it is by default.
+    #[must_use]
+    pub fn at(url: String, configuration: PathBuf) -> Self {
+        Self {
+            name: url.clone(),
+            urls: vec![url],
+            configuration,
+            policy: None,
+            monitoring: BTreeMap::new(),
+            interval_ms: None,
+            timeout_ms: None,
+            patience_ms: None,
+            max_update_leaves: None,
+        }
+    }
+
     /// A duration of the file, or the one of the command line.
     #[must_use]
     pub fn or(ms: Option<u64>, otherwise: Duration) -> Duration {

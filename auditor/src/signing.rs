@@ -1,4 +1,10 @@
-//! Signing heads ("Auditor Tree Head Signature"): of what was verified, and only while it is recent. Pure.
+//! Signing heads: of what was verified, and nothing else. Pure.
+//!
+//! The auditor that a log's configuration names signs its heads ("Auditor Tree Head Signature"), and only while they are recent.
+//! Every auditor of a log of suite 0xF001 also cosigns the checkpoints that it has replayed, as a witness does and with the same
+//! format, but as a stronger statement: *every entry up to here was replayed, and so was every change of the prefix tree that
+//! they made* (from `auditor_start_pos` on, where the configuration has one); *no version was rewritten, and none removed before
+//! its owner could see it*. It comes after the checkpoint was published, because nobody can replay what is not.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,11 +13,15 @@ use keyglass_keytrans::{
     wire::{AuditorTreeHead, AuditorTreeHeadTbs, Wire as _},
 };
 use keyglass_tlog::{
-    Digest, checkpoint::Checkpoint, cosignature::Cosigner, note::format_signature_lines, time::UnixMillis,
+    Digest,
+    checkpoint::Checkpoint,
+    cosignature::Cosigner,
+    note::{MAX_SIGNATURES, SignedNote, format_signature_lines},
+    time::{UnixMillis, UnixSeconds},
 };
 use thiserror::Error;
 
-use crate::trust::Trust;
+use crate::{head::SignedHead, trust::Trust};
 
 /// Why a head is not signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -33,6 +43,9 @@ pub enum NotSigned {
     /// The clock tells no time that a signature may carry.
     #[error("the clock is not set")]
     Clock,
+    /// What was verified is not the tree of the checkpoint.
+    #[error("the checkpoint is not of the tree that was verified")]
+    OtherTree,
     /// Something has no encoding.
     #[error("the head has no encoding")]
     Encoding,
@@ -70,6 +83,21 @@ impl Signer {
         (own == fields.auditor_public_key).then_some(Self { key, max_lag })
     }
 
+    /// Whether what was verified is recent enough to be signed.
+    ///
+    /// # Errors
+    /// [`NotSigned`].
+    pub fn in_time(&self, trust: &Trust, verified: &Verified, now: UnixMillis) -> Result<(), NotSigned> {
+        let (age, ahead) = (now.saturating_since(verified.last), verified.last.saturating_since(now));
+        if age > self.max_lag {
+            return Err(NotSigned::TooOld { age_ms: ms(age), max_lag_ms: ms(self.max_lag) });
+        }
+        if ahead > trust.max_ahead() {
+            return Err(NotSigned::Ahead { ahead_ms: ms(ahead) });
+        }
+        Ok(())
+    }
+
     /// Signs the head of what was verified, which the caller has made durable.
     ///
     /// # Errors
@@ -80,13 +108,7 @@ impl Signer {
         verified: &Verified,
         now: UnixMillis,
     ) -> Result<AuditorTreeHead, NotSigned> {
-        let (age, ahead) = (now.saturating_since(verified.last), verified.last.saturating_since(now));
-        if age > self.max_lag {
-            return Err(NotSigned::TooOld { age_ms: ms(age), max_lag_ms: ms(self.max_lag) });
-        }
-        if ahead > trust.max_ahead() {
-            return Err(NotSigned::Ahead { ahead_ms: ms(ahead) });
-        }
+        self.in_time(trust, verified, now)?;
         let Verified { size: tree_size, root, last } = *verified;
         match trust.suite() {
             CipherSuite::Tlog => {
@@ -109,6 +131,32 @@ impl Signer {
             }
         }
     }
+}
+
+/// Cosigns a checkpoint of what was verified, which the caller has made durable. Of the log's own auditor the caller asks
+/// [`Signer::in_time`] first: its cosignature is a signature under the configuration as well. Gives the note with all lines of
+/// `head` and the cosignature, and the time of that.
+///
+/// # Errors
+/// [`NotSigned`].
+pub fn cosign(
+    key: &Cosigner,
+    head: &SignedHead,
+    verified: &Verified,
+    now: UnixMillis,
+) -> Result<(SignedNote, UnixSeconds), NotSigned> {
+    if (head.size(), head.root()) != (verified.size, &verified.root) {
+        return Err(NotSigned::OtherTree);
+    }
+    let time = now.to_seconds();
+    let line = key.cosign(head.checkpoint(), time).map_err(|_| NotSigned::Clock)?;
+    let own =
+        |other: &&keyglass_tlog::note::SignatureLine| (other.name(), other.id()) != (line.name(), line.id());
+    let mut lines: Vec<_> = head.note().signatures().iter().filter(own).cloned().collect();
+    lines.truncate(MAX_SIGNATURES.saturating_sub(1));
+    lines.push(line);
+    let note = SignedNote::new(head.note().text(), lines).map_err(|_| NotSigned::Encoding)?;
+    Ok((note, time))
 }
 
 fn ms(duration: Duration) -> u64 {

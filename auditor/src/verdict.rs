@@ -71,7 +71,7 @@ impl Verdict {
         }
     }
 
-    /// The exit code of `follow --once`, from 0 to 100.
+    /// The exit code of `check` and `follow --once`, from 0 to 100.
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {

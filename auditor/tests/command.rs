@@ -258,3 +258,84 @@ async fn killed_at_any_moment_it_goes_on_where_it_was() {
     assert_eq!((code, &report["tree_size"]), (0, &60_000.into()), "{report}");
     assert_eq!(report["audit"]["tree_size"], 60_000, "{report}");
 }
+
+#[tokio::test]
+async fn check_audits_from_the_first_entry_and_leaves_nothing_but_evidence() {
+    let files = Files::new().await;
+    let check = async |more: &[&str]| {
+        let mut check = command();
+        check.args(["check", &files.world.log.url, "--policy"]).arg(files.path("policy"));
+        check.arg("--configuration").arg(files.path("configuration")).arg("--out").arg(files.path("out"));
+        let temporary = files.path("tmp");
+        fs::create_dir_all(&temporary).unwrap();
+        let output = check.args(more).env("TMPDIR", &temporary).output().await.unwrap();
+        assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0, "nothing is left behind");
+        output
+    };
+    assert_eq!(check(&[]).await.status.code(), Some(10));
+    let entries = now(700);
+    files.world.publish(&entries, &ALL);
+    for _ in 0..2 {
+        files.world.log.asked();
+        let output = check(&["--json"]).await;
+        let report = last_line(&output);
+        assert_eq!((output.status.code(), &report["verdict"]), (Some(0), &"ok".into()), "{report}");
+        assert_eq!((&report["tree_size"], &report["audit"]["tree_size"]), (&700.into(), &700.into()));
+        assert!(report["audit"]["cosigned"].is_null());
+        assert!(
+            files.world.log.asked().iter().any(|path| path == "tile/entries/000"),
+            "from the first entry on"
+        );
+    }
+    let words = check(&[]).await;
+    assert!(String::from_utf8_lossy(&words.stdout).starts_with("verdict   ok: "));
+    // One update that does not verify.
+    let mut lied = updates::of_entries(&entries);
+    let last = lied[650].len() - 1;
+    lied[650][last] ^= 1;
+    files.world.log.put_updates(lied);
+    let output = check(&["--json"]).await;
+    let report = last_line(&output);
+    assert_eq!((output.status.code(), &report["verdict"]), (Some(29), &"bad_update".into()), "{report}");
+    let refused = report["audit"]["refused"][0].as_str().unwrap();
+    assert!(Path::new(refused).is_file() && refused.starts_with(files.path("out").to_str().unwrap()));
+    assert!(report["findings"].to_string().contains(refused), "{report}");
+    // A fork that a witness shows.
+    files.world.publish(&entries, &ALL);
+    let mut forked = entries.clone();
+    forked[8][39] ^= 1;
+    files.world.cosigned(2, &files.world.keys.note(&forked, &[2]));
+    let output = check(&["--json"]).await;
+    let report = last_line(&output);
+    assert_eq!((output.status.code(), &report["verdict"]), (Some(24), &"misbehaving".into()), "{report}");
+    let path = &report["evidence"][0];
+    assert!(Path::new(path.as_str().unwrap()).is_file());
+    assert_eq!(path, &report["convictions"][0]["path"]);
+    // What cannot be used.
+    for bad in [&["check"][..], &["check", "http://x"], &["check", "x", "--configuration", "/nowhere"]] {
+        assert_eq!(command().args(bad).output().await.unwrap().status.code(), Some(2), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_way_is_told_in_lines_where_there_is_no_terminal() {
+    let files = Files::new().await;
+    files.world.publish(&now(5_000), &ALL);
+    // The last bundle does not come: what was replayed before is told while it is waited for.
+    files.world.log.lie("tile/entries/019.p/136", Lie::Silence);
+    let mut child = files
+        .follow(&["--once", "--timeout", "60000"])
+        .env("RUST_LOG", "info")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let told = loop {
+        let line = lines.next_line().await.unwrap().expect("it goes on");
+        if line.contains("entries replayed") {
+            break line;
+        }
+    };
+    assert!(told.contains(" of 5000 entries replayed"), "{told}");
+    child.kill().await.unwrap();
+}

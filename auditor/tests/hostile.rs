@@ -7,7 +7,11 @@ mod kit;
 use std::{io::Write as _, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
-use keyglass_auditor::{report::WitnessState, verdict::Verdict};
+use keyglass_auditor::{
+    fetch::{Http, VantageSource},
+    report::WitnessState,
+    verdict::Verdict,
+};
 use keyglass_tlog::{
     note::SignedNote,
     tile::{encode_bundle, encode_tile},
@@ -245,4 +249,44 @@ async fn extension_lines_are_refused_and_do_not_hide_a_fork() {
     assert_eq!((report.verdict, kinds(&report)), (Verdict::Invalid, vec!["extensions"]));
     world.log.put("checkpoint", extended(&history(5, 1, 300)).to_string().into_bytes());
     assert_eq!(world.round().await.verdict, Verdict::Misbehaving);
+}
+
+#[tokio::test]
+async fn lies_of_other_auditors_and_other_addresses() {
+    let world = at_nine().await;
+    let liar = Server::start().await;
+    let round = async |deadline: Duration| {
+        let http = Http::new(deadline).unwrap();
+        let others = vec![
+            VantageSource::mirror(http.clone(), &liar.url).unwrap(),
+            VantageSource::auditor(http, "other", &liar.url, world.trust.origin()).unwrap(),
+        ];
+        world.follower().follower.beside(others).round().await.unwrap()
+    };
+    let stranger = World::other().await.keys.note(&honest(9), &ALL).to_string().into_bytes();
+    let unsigned = world.keys.note(&honest(9), &ALL).to_string().replace("log.example", "log.examplf");
+    for (lie, state) in [
+        (Lie::Status(500), WitnessState::Unreachable),
+        (Lie::Redirect(world.log.url.clone()), WitnessState::Unreachable),
+        (Lie::Endless, WitnessState::Unreachable),
+        (Lie::Stall, WitnessState::Unreachable),
+        (Lie::Silence, WitnessState::Unreachable),
+        (Lie::Short(b"x".to_vec()), WitnessState::Unreachable),
+        (Lie::Bytes(b"garbage".to_vec()), WitnessState::Invalid),
+        (Lie::Bytes(stranger), WitnessState::Invalid),
+        (Lie::Bytes(unsigned.into_bytes()), WitnessState::Invalid),
+    ] {
+        let deadline = deadline(&lie);
+        liar.lie("checkpoint", lie.clone());
+        liar.lie(&world.monitoring_path(), lie);
+        let report = round(deadline).await;
+        assert_eq!(report.verdict, Verdict::Ok, "{report:?}");
+        let seen: Vec<_> = report.vantage_points.iter().map(|point| point.witness.state).collect();
+        assert_eq!(seen, [state, state]);
+        assert!(report.vantage_points.iter().all(|point| point.witness.detail.is_some()));
+    }
+    // What the log did sign counts, whoever shows it and however.
+    let fork = world.keys.note(&history(3, 1, 9), &[]).to_string().into_bytes();
+    liar.lie(&world.monitoring_path(), Lie::Bytes(fork));
+    assert_eq!(round(Duration::from_secs(60)).await.verdict, Verdict::Misbehaving);
 }

@@ -17,7 +17,13 @@ use keyglass_keytrans::{
     config::{CipherSuite, DeploymentMode},
     wire::{AuditorTreeHead, Context, Wire as _},
 };
-use keyglass_tlog::evidence::Evidence;
+use keyglass_tlog::{
+    checkpoint::Checkpoint,
+    evidence::Evidence,
+    note::SignedNote,
+    policy::Policy,
+    witnessed::{Horizon, Judge, JudgeError},
+};
 use kit::*;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
@@ -246,4 +252,147 @@ async fn the_head_that_was_signed_is_handed_out_for_its_log_only() {
     let served = Served::start(&world, 1000).await;
     let path = format!("/v1/auditor-head?log={}", hex::encode(world.trust.id()));
     assert_eq!(problem(served.get(&path).await).await, (404, "not-the-auditor".to_owned()));
+}
+
+#[tokio::test]
+async fn what_was_replayed_is_cosigned_and_counts_in_a_policy_that_demands_it() {
+    let world = World::new().await;
+    let served = Served::start(&world, 1000).await;
+    let path = format!("/{}", world.monitoring_path());
+    assert_eq!(
+        problem(served.get(&path).await).await,
+        (404, "not-found".to_owned()),
+        "nothing is cosigned yet"
+    );
+    let note = world.publish(&honest(9), &ALL);
+    served.round().await;
+    let response = served.get(&path).await;
+    assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
+    let cosigned = SignedNote::parse(&response.bytes().await.unwrap()).unwrap();
+    assert_eq!(cosigned.text(), note.text());
+    let key = keyglass_auditor::data_dir::open(&world.dir(), None).unwrap().vkey();
+    assert_eq!(cosigned.verify(&[&key]).unwrap().len(), 1);
+    // A policy that asks for the auditor on top of the quorum: what the log shows does not do, this does.
+    let policy = world
+        .policy
+        .replace("quorum q\n", &format!("witness auditor {key}\ngroup both all q auditor\nquorum both\n"));
+    let policy = Policy::parse(policy.as_bytes()).unwrap();
+    let keys = [world.keys.log.vkey().clone()];
+    let judge = Judge::of_log(&policy, &keys, Horizon::ignored());
+    assert!(matches!(judge.judge(&note), Err(JudgeError::QuorumNotMet { missing: 1, .. })));
+    assert!(judge.judge(&cosigned).unwrap().witnessed().is_some());
+    let status = served.json("/v1/status").await;
+    assert_eq!(
+        (&status["logs"][0]["cosigned"]["size"], &status["logs"][0]["cosigned"]["path"]),
+        (&9.into(), &path.into())
+    );
+
+    // A larger head is cosigned once all of it was replayed: here the log withholds what the last entries changed.
+    world.publish(&honest(12), &ALL);
+    world.log.put_updates(updates::of_entries(&honest(10)));
+    served.round().await;
+    assert_eq!(served.json("/v1/report").await["audit"]["cosigned"]["tree_size"], 9);
+    world.log.put_updates(updates::of_entries(&honest(12)));
+    served.round().await;
+    assert_eq!(served.json("/v1/report").await["audit"]["cosigned"]["tree_size"], 12);
+    // Neither is a head without its quorum, nor any of a log that was convicted.
+    world.serve_tiles(&honest(14));
+    world.show(&honest(14), &[0]);
+    served.round().await;
+    assert_eq!(served.json("/v1/report").await["audit"]["cosigned"]["tree_size"], 12);
+    let forked = world.keys.note(&history(3, 1, 9), &[2]);
+    assert_eq!(served.standing(&forked).await, "contradicts");
+    world.publish(&honest(15), &ALL);
+    served.round().await;
+    let report = served.json("/v1/report").await;
+    assert_eq!((&report["tree_size"], &report["audit"]["cosigned"]["tree_size"]), (&15.into(), &12.into()));
+}
+
+#[tokio::test]
+async fn evidence_is_taken_from_anybody_and_believed_from_nobody() {
+    let (world, other) = (World::new().await, World::other().await);
+    world.publish(&honest(9), &ALL);
+    let served = Served::start(&world, 1000).await;
+    served.round().await;
+    let post = async |body: String| {
+        let request = served.client.post(format!("{}/v1/evidence", served.url));
+        request.header("content-type", "text/plain").body(body).send().await.unwrap()
+    };
+    let pair = |keys: &Keys, cosigned: &[usize]| {
+        let (a, b) = (keys.note(&honest(5), cosigned), keys.note(&history(3, 1, 5), cosigned));
+        Evidence::of_notes(&a, &b).unwrap().to_string()
+    };
+    let genuine = pair(&world.keys, &[]);
+    // Another key under the log's name, the notes of one history, another log, what is no evidence, and too much of it.
+    let swapped = genuine.replace("keyglass-evidence/v1", "keyglass-evidence/v2");
+    let mut forged = genuine.clone().into_bytes();
+    let at = genuine.rfind("\u{2014}").unwrap() + world.keys.origin().len() + 30;
+    forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+    for (body, expected) in [
+        (swapped, (400, "malformed-evidence")),
+        (String::from_utf8(forged).unwrap(), (403, "not-proven")),
+        (pair(&other.keys, &[]), (404, "unknown-log")),
+        (String::new(), (400, "malformed-evidence")),
+        ("x".repeat(MAX_BODY), (400, "malformed-evidence")),
+        ("x".repeat(MAX_BODY + 1), (413, "body-too-large")),
+        (world.keys.note(&honest(5), &ALL).to_string(), (400, "malformed-evidence")),
+    ] {
+        let (status, kind) = problem(post(body).await).await;
+        assert_eq!((status, kind.as_str()), expected);
+    }
+    served.round().await;
+    assert_eq!(served.json("/v1/report").await["verdict"], "ok");
+    // The genuine one convicts, once; another one is kept only if it names somebody new.
+    for (body, expected) in [
+        (genuine.clone(), "kept"),
+        (genuine, "known"),
+        (pair(&world.keys, &[1]), "kept"),
+        (pair(&world.keys, &[1]), "known"),
+    ] {
+        let answer: Value = post(body).await.json().await.unwrap();
+        assert_eq!(answer["evidence"], expected);
+    }
+    served.round().await;
+    let report = served.json("/v1/report").await;
+    assert_eq!(
+        (&report["verdict"], report["evidence"].as_array().unwrap().len()),
+        (&"misbehaving".into(), 2)
+    );
+}
+
+#[tokio::test]
+async fn floods_of_heads_are_bounded_and_leave_the_auditor_answering() {
+    let world = World::new().await;
+    world.publish(&honest(9), &ALL);
+    let served = Served::start(&world, 1_000_000).await;
+    served.round().await;
+    // Heads that the log signed and that cannot be compared yet: as many are kept as there is room for.
+    let mut kept = 0;
+    let mut refused = 0;
+    for size in 0..400_u64 {
+        let checkpoint = Checkpoint::new(world.keys.origin(), 1_000_000 + size, [7; 32]).unwrap();
+        match served.post(world.keys.note_of(&checkpoint, &[]).to_string()).await.status().as_u16() {
+            200 => kept += 1,
+            429 | 503 => refused += 1,
+            other => panic!("{other}"),
+        }
+    }
+    assert!(kept <= 128 && refused >= 272, "{kept} {refused}");
+    // Thousands of signature lines, of which none counts, cost no more than reading them.
+    let note = world.keys.note(&honest(5), &ALL).to_string();
+    let line = note.lines().last().unwrap().to_owned();
+    let many = format!("{note}{}", format!("{line}\n").repeat(2000));
+    assert_eq!(problem(served.post(many).await).await.0, 400);
+    let few = format!("{note}{}", format!("{line}\n").repeat(60));
+    let answer = served.post(few).await;
+    assert!(matches!(answer.status().as_u16(), 200 | 429), "{}", answer.status());
+    assert_eq!(served.get("/healthz").await.status(), StatusCode::OK);
+    served.round().await;
+    assert_eq!(served.json("/v1/report").await["verdict"], "ok");
+    let clients = &served.json("/v1/status").await["logs"][0]["vantage_points"][0];
+    assert_eq!(
+        (&clients["kind"], &clients["name"]),
+        (&"client".into(), &"".into()),
+        "nothing about who reported"
+    );
 }

@@ -1,8 +1,9 @@
 //! What a user receives and verifies, at several sizes of the log, beside a look-up of akd in the same run.
 //!
 //! `keyglass-bench [--quick | LABELS ENTRIES]` prints a table as Markdown: for all sizes, the smallest, or the one given. All
-//! logs are in RocksDB in a temporary directory.
+//! logs are in RocksDB in a temporary directory. `keyglass-bench --audit [LABELS BATCH]` prints what an auditor verifies.
 
+mod audit;
 mod measure;
 mod ours;
 mod peer;
@@ -17,10 +18,12 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |text: &String| text.parse::<u64>().expect("a number of labels and one of log entries");
     let sizes = match arguments.as_slice() {
+        [audit] if audit == "--audit" => return audit::run(1_400_000, 10_000),
+        [audit, labels, batch] if audit == "--audit" => return audit::run(number(labels), number(batch)),
         [] => SIZES.to_vec(),
         [quick] if quick == "--quick" => SIZES[..1].to_vec(),
         [labels, entries] => vec![(number(labels), number(entries))],
-        _ => panic!("usage: keyglass-bench [--quick | LABELS ENTRIES]"),
+        _ => panic!("usage: keyglass-bench [--quick | --audit [LABELS BATCH] | LABELS ENTRIES]"),
     };
     println!("| Labels | Log entries | What | Bytes | Verified in |");
     println!("|---|---|---|---|---|");
@@ -41,7 +44,7 @@ fn row(labels: &str, entries: &str, what: &str, measured: &Measured) {
 }
 
 /// A number with a comma every three digits.
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let first = digits.len() % 3;
     let (head, tail) = digits.split_at(first);

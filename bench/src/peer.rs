@@ -17,8 +17,9 @@ type Config = WhatsAppV1Configuration;
 /// How many labels are looked up.
 const CASES: u64 = 40;
 
+/// A key for tests.
 #[derive(Clone)]
-struct Vrf;
+pub struct Vrf;
 
 #[async_trait]
 impl VRFKeyStorage for Vrf {

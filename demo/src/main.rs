@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use keyglass_demo::{
     Failed, honest,
-    lies::{split_view, stale::OldHead, swapped_bundle, unsigned_device},
+    lies::{hidden_fork, split_view, stale::OldHead, swapped_bundle, unsigned_device},
     report::Report,
     system::{System, Timing},
 };
@@ -59,6 +59,7 @@ async fn demo(arguments: &Arguments, report: &mut Report) -> Result<(), Failed> 
     unsigned_device::run(report, &mut system).await?;
     split_view::refused(report, &system).await?;
     split_view::run(report).await?;
+    hidden_fork::run(report).await?;
     old_head.run(report, &system).await
 }
 

@@ -26,7 +26,7 @@ async fn the_two_sides_of_a_fork_dispute_each_others_heads() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     let log = Log::init(directory, "log", Timing { max_behind: 600_000, heartbeat: 0 }).await.unwrap();
-    let witness = ColludingWitness::new("w1.demo.example").unwrap();
+    let witness = ColludingWitness::new("w1.demo.example", 0x77).unwrap();
     let vkey = witness.vkey();
     let witness = start(witness).await.unwrap();
     let line = witness_line("w1", &vkey, &format!("http://{}", witness.address()));

@@ -15,6 +15,7 @@ use keyglass_tlog::{
     Digest,
     rfc6962::{empty_root, leaf_hash, range_nodes},
     tile::{Content, FULL_WIDTH, Tile, parse_bundle},
+    time::UnixSeconds,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -23,13 +24,14 @@ use crate::{
     audited::{Audit, AuditState, Fault, ReplayError},
     fetch::Ended,
     finding::Finding,
+    head::SignedHead,
     progress::Replayed,
     records::{
         RecordsError,
         store::{Damage, Position, Store},
     },
     report::{Report, SignedReport},
-    signing::Verified,
+    signing::{Verified, cosign},
     updates::Form,
     verdict::Verdict,
 };
@@ -261,6 +263,46 @@ impl Follower {
                 // Before anybody can ask for it.
                 self.with_store(move |store| Ok(store.put_auditor_head(&head)?)).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Cosigns the head that the log shows, if everything up to it was verified and nothing speaks against it, and notes in the
+    /// report what was cosigned last.
+    pub(super) async fn cosign(
+        &self,
+        report: &mut Report,
+        audited: &Audited,
+        shown: Option<SignedHead>,
+    ) -> Result<(), AuditError> {
+        let Some(cosigner) = self.cosigner.clone().filter(|_| self.trust.has_checkpoints()) else {
+            return Ok(());
+        };
+        let before = self.with_store(|store| Ok(store.cosigned()?)).await?;
+        let before = before.map(|(head, at)| (head.size(), at));
+        let state = |size: u64, at: UnixSeconds| SignedReport {
+            tree_size: size,
+            timestamp_ms: at.to_millis().map_or(0, |at| at.0),
+        };
+        report.audit.cosigned = before.map(|(size, at)| state(size, at));
+        let (Some(head), Some(verified)) = (shown, audited.verified) else { return Ok(()) };
+        let witnessed = report.shown.as_ref().is_some_and(|shown| shown.witnessed);
+        let now = self.clock.now();
+        let in_time = match &self.signer {
+            Some(signer) => signer.in_time(&self.trust, &verified, now).is_ok(),
+            None => true,
+        };
+        // Only larger checkpoints, so that the cosignatures are of one growing tree, each with the time at which it was new.
+        let grown = head.size() > before.map_or(0, |(size, _)| size) && verified.size > audited.start;
+        let speaks_against =
+            report.verdict >= Verdict::Unwitnessed || (!witnessed && self.trust.asks_for_witnesses());
+        if !grown || !in_time || speaks_against {
+            return Ok(());
+        }
+        if let Ok((note, at)) = cosign(&cosigner, &head, &verified, now) {
+            report.audit.cosigned = Some(state(head.size(), at));
+            // Before anybody can ask for it.
+            self.with_store(move |store| Ok(store.put_cosigned(&note, at)?)).await?;
         }
         Ok(())
     }

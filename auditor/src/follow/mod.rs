@@ -10,6 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream};
 use keyglass_tlog::{
+    cosignature::Cosigner,
     note::SignedNote,
     witnessed::{JudgeError, Judged},
 };
@@ -66,6 +67,8 @@ pub struct Follower {
     limits: Limits,
     /// The key that signs heads, if this is the log's auditor.
     signer: Option<Arc<Signer>>,
+    /// The key that cosigns what was replayed.
+    cosigner: Option<Arc<Cosigner>>,
     /// Where the replay of updates stands.
     store: Arc<Store>,
 }
@@ -80,6 +83,8 @@ pub struct Auditing {
     pub limits: Limits,
     /// The key that signs heads, if this is the log's auditor.
     pub signer: Option<Arc<Signer>>,
+    /// The key that cosigns what was replayed; none: nothing is cosigned.
+    pub cosigner: Option<Arc<Cosigner>>,
 }
 
 /// What a round learned from others than the log.
@@ -109,9 +114,22 @@ impl Follower {
         auditing: Auditing,
     ) -> Self {
         let store = records.store();
-        let Auditing { patience, limits, signer } = auditing;
+        let Auditing { patience, limits, signer, cosigner } = auditing;
         let (others, meter) = (Vec::new(), Arc::new(Meter::default()));
-        Self { trust, records, log, witnesses, others, clock, meter, patience, limits, signer, store }
+        Self {
+            trust,
+            records,
+            log,
+            witnesses,
+            others,
+            clock,
+            meter,
+            patience,
+            limits,
+            signer,
+            cosigner,
+            store,
+        }
     }
 
     /// Asks these places, too.
@@ -157,6 +175,7 @@ impl Follower {
             Ok((kept(Standing::Disputed), kept(Standing::Open), convictions, refused))
         };
         let (disputed, open, convictions, refused) = self.records.with(facts).await?;
+        let (shown_head, shown_report) = log.shown.unzip();
         let mut report = report::conclude(Facts {
             trust: &self.trust,
             now: self.clock.now(),
@@ -164,7 +183,7 @@ impl Follower {
             position,
             current,
             entries_replayed: log.replayed,
-            shown: log.shown.map(|(_, report)| report),
+            shown: shown_report,
             findings: log.findings,
             witnesses: shown.witnesses,
             vantage_points: shown.others,
@@ -174,6 +193,7 @@ impl Follower {
             audit: AuditReport::new(&audited.position(), audited.replayed, &refused),
         });
         self.sign(&mut report, &audited).await?;
+        self.cosign(&mut report, &audited, shown_head).await?;
         Ok(report)
     }
 

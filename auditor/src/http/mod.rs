@@ -2,6 +2,7 @@
 //! in, one call of the domain, bytes or a problem out.
 
 mod auditor_head;
+mod checkpoint;
 mod evidence;
 mod gossip;
 mod heads;
@@ -74,6 +75,7 @@ impl Service {
             .route("/v1/report", get(health::report))
             .route("/v1/status", get(health::status))
             .route("/v1/auditor-head", get(auditor_head::serve))
+            .route("/{hash}/checkpoint", get(checkpoint::serve))
             .route("/v1/evidence", get(evidence::list))
             .route("/v1/evidence/{file}", get(evidence::download))
             .route("/gossip/v1/evidence", get(gossip::list))

@@ -447,8 +447,9 @@ impl World {
 
     /// How the follower audits: with the directory's key, if it is that of the log's auditor.
     pub fn auditing(&self) -> Auditing {
-        let signer = Signer::new(data_dir::open(&self.dir(), None).unwrap(), &self.trust).map(Arc::new);
-        Auditing { patience: self.patience, limits: self.limits, signer }
+        let key = Arc::new(data_dir::open(&self.dir(), None).unwrap());
+        let signer = Signer::new(Arc::clone(&key), &self.trust).map(Arc::new);
+        Auditing { patience: self.patience, limits: self.limits, signer, cosigner: Some(key) }
     }
 
     /// The logs of an auditor that follows these records.

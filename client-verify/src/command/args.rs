@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::reporting::Auditor;
 use crate::verdict::Verdict;
 
 /// Messages to people whose keys you have seen proven.
@@ -45,6 +46,9 @@ pub struct Common {
     /// With --handover, where the old log's tiles are served, if this home's view of it is older than its end
     #[arg(long, global = true, value_name = "URL", requires = "handover")]
     pub old_server: Option<String>,
+    /// Tell this auditor which heads of the log you are shown; may be repeated. It learns nothing else, and its answer decides nothing
+    #[arg(long, global = true, value_name = "URL", env = "KEYGLASS_AUDITOR", value_delimiter = ' ')]
+    pub auditor: Vec<Auditor>,
     /// For how many seconds a request is tried while the server cannot be reached or is not ready
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30)]
     pub timeout: u64,

@@ -18,7 +18,7 @@ use keyglass_tlog::{
 };
 use tokio::time::Instant;
 
-use super::{args::Common, lookup::duration, outcome::Failure};
+use super::{args::Common, lookup::duration, outcome::Failure, reporting};
 use crate::{
     http::Server,
     proven,
@@ -140,6 +140,7 @@ impl Context {
             .map_err(|error| Failure::new(Verdict::Failed, "home_file", error))?;
         self.home.store_log(&document)?;
         self.state = state;
+        reporting::verified(self.retained_note().as_ref());
         Ok(())
     }
 

@@ -36,6 +36,7 @@ mod reconcile;
 mod recover;
 mod recovery;
 mod register;
+mod reporting;
 mod resolve;
 mod rotate;
 mod safety_number;
@@ -56,19 +57,35 @@ pub use args::{
 };
 use context::Context;
 use outcome::{Failure, Outcome};
+pub use reporting::Auditor;
 
 use crate::verdict::Verdict;
 
 /// Runs the command and reports on `stdout` and `stderr`. Gives the verdict, whose exit code is the process's.
 pub async fn run(arguments: Arguments, stdout: &mut dyn Write, stderr: &mut dyn Write) -> Verdict {
     let Arguments { common, command } = arguments;
-    let result = perform(&common, command, stdout, stderr).await;
+    reporting::noting(async {
+        let verdict = answered(&common, command, stdout, stderr).await;
+        // The answer is out: nobody waits for an auditor but the end of the process.
+        reporting::tell(&common, stderr).await;
+        verdict
+    })
+    .await
+}
+
+async fn answered(
+    common: &Common,
+    command: Command,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> Verdict {
+    let result = perform(common, command, stdout, stderr).await;
     match result {
         Ok(verdict) => verdict,
         Err(failure) => {
             let verdict = failure.verdict;
             // If even this cannot be written, the exit code still tells.
-            let _ = report_failure(&common, failure, stdout, stderr);
+            let _ = report_failure(common, failure, stdout, stderr);
             verdict
         }
     }

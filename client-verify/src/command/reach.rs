@@ -16,6 +16,14 @@ impl Common {
     /// # Errors
     /// [`Verdict::Usage`] for an address that is none, or certificates that cannot be read.
     pub(super) fn reach(&self, address: &str) -> Result<Server, Failure> {
+        self.reach_within(address, Duration::from_secs(self.timeout))
+    }
+
+    /// The same, with another patience.
+    ///
+    /// # Errors
+    /// As [`reach`](Self::reach).
+    pub(super) fn reach_within(&self, address: &str, patience: Duration) -> Result<Server, Failure> {
         let roots = match &self.ca {
             None => Vec::new(),
             Some(path) => {
@@ -28,6 +36,6 @@ impl Common {
                 roots
             }
         };
-        Ok(Server::trusting(address, Duration::from_secs(self.timeout), roots)?)
+        Ok(Server::trusting(address, patience, roots)?)
     }
 }

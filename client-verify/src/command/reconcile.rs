@@ -24,7 +24,7 @@ use keyglass_tlog::{
 };
 use thiserror::Error;
 
-use super::{context::Context, outcome::Failure};
+use super::{context::Context, outcome::Failure, reporting};
 use crate::{
     http::{HttpError, Request, Server},
     state::Home,
@@ -89,6 +89,7 @@ pub(super) fn keep_conviction(
         Ok(conviction) => conviction,
         Err(error) => return Failure::new(Verdict::Unreconciled, "unsigned", error),
     };
+    reporting::convicted(evidence);
     let witnesses: Vec<String> = conviction.faulty_witnesses().iter().map(ToString::to_string).collect();
     let (a, b) = conviction.sizes();
     let path = match home.keep_evidence(evidence.to_string().as_bytes()) {
@@ -236,6 +237,7 @@ fn shown_note(origin: &str, shown: &ShownHead) -> Option<SignedNote> {
 }
 
 fn unreconciled(ours: &SignedNote, theirs: Option<&SignedNote>, why: &str) -> Failure {
+    [Some(ours), theirs].into_iter().flatten().for_each(reporting::disputed);
     let message = format!("the log's answer does not extend the head that this home holds: {why}");
     Failure::new(Verdict::Unreconciled, "not_reconciled", message)
         .with("ours", ours.to_string())

@@ -14,7 +14,7 @@ use crate::{
 
 /// A log of `size` entries with Bob's account in the second, and something else than the other logs of other `mark`s from
 /// the fourth entry on.
-fn branch(log: &TestLog, size: u64, mark: &[u8]) -> TestLog {
+pub fn branch(log: &TestLog, size: u64, mark: &[u8]) -> TestLog {
     let mut log = log.clone();
     log.append(&[(mark, b"something".to_vec())]);
     while log.size() < size {

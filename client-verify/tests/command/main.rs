@@ -25,6 +25,7 @@ mod own_account;
 mod proofs;
 mod records;
 mod recovering;
+mod reporting;
 mod safety_number;
 mod sender;
 mod server;

@@ -1,6 +1,6 @@
 //! A log that shows Alice another tree than everybody else.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use keyglass_account::{
     author::Draft,
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// So long that no log adds an entry by itself: both sides stay of one size.
-const NO_HEARTBEAT: Duration = Duration::from_secs(3600);
+pub const NO_HEARTBEAT: Duration = Duration::from_secs(3600);
 
 /// A fork of the honest system's log. Its witnesses have cosigned what came after, and refuse.
 ///
@@ -125,9 +125,9 @@ impl<'a> Split<'a> {
         write(&witness_policy, format!("log {}\nquorum none\n", log.vkey))?;
         let (w1, w1_vkey) = start_witness(directory, "w1", &witness_policy).await?;
         let (w2, w2_vkey) = start_witness(directory, "w2", &witness_policy).await?;
-        let w3 = ColludingWitness::new("w3.demo.example")?;
+        let w3 = ColludingWitness::new("w3.demo.example", 0x77)?;
         let w3_vkey = w3.vkey();
-        let colluding = start_colluding(w3).await?;
+        let colluding = start_colluding(Arc::new(w3)).await?;
         let w3_url = format!("http://{}", colluding.address());
         let lines = [
             witness_line("w1", &w1_vkey, w1.url()),
@@ -205,7 +205,10 @@ fn evidence_of(audit: &Value) -> Option<std::path::PathBuf> {
 }
 
 /// An account of one device whose keys all follow from `seed`.
-fn account(origin: &str, label: &[u8], seed: u8) -> Result<Vec<u8>, Failed> {
+///
+/// # Errors
+/// [`Failed`] if its record cannot be signed.
+pub fn account(origin: &str, label: &[u8], seed: u8) -> Result<Vec<u8>, Failed> {
     let [identity, device, dh] = [seed, seed.wrapping_add(1), seed.wrapping_add(2)];
     let signing_key = SigningKey::from_seed(&[device; 32]);
     let dh_key = DhSecretKey::from_bytes(&[dh; 32]).public_key();

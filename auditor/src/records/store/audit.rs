@@ -7,10 +7,14 @@ use keyglass_keytrans::{
     config::DeploymentMode,
     wire::{AuditorTreeHead, Context, Wire as _},
 };
+use keyglass_tlog::{note::SignedNote, time::UnixSeconds};
 use redb::{ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
 
 use super::{Damage, META, Store, StoreError};
-use crate::audited::{Audit, AuditState, KeyStart, RecentlyPublished};
+use crate::{
+    audited::{Audit, AuditState, KeyStart, RecentlyPublished},
+    head::SignedHead,
+};
 
 /// Position, and the first 16 bytes of the search key of every leaf that this entry put into the prefix tree, ascending.
 const PUBLISHED: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("recently_published");
@@ -18,6 +22,10 @@ const PUBLISHED: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("re
 const AUDIT_KEY: &str = "audit";
 /// [`AuditorTreeHead`]; absent while none was signed.
 const HEAD_KEY: &str = "auditor_head";
+/// The checkpoint that was cosigned last, as a note with that cosignature; absent while none was.
+const COSIGNED_KEY: &str = "cosigned";
+/// Its time, in seconds since the Unix epoch.
+const COSIGNED_AT_KEY: &str = "cosigned_at";
 
 /// Makes the tables that are not there yet.
 pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
@@ -89,6 +97,38 @@ impl Store {
     pub fn put_auditor_head(&self, head: &AuditorTreeHead) -> Result<(), StoreError> {
         let encoded = head.encode().map_err(|_| self.damaged(Damage::AuditorHead))?;
         self.set_meta(HEAD_KEY, &encoded)
+    }
+}
+
+impl Store {
+    /// The checkpoint that was cosigned last, with its cosignature, and the time of that.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn cosigned(&self) -> Result<Option<(SignedHead, UnixSeconds)>, StoreError> {
+        let damaged = || self.damaged(Damage::AuditorHead);
+        let (note, at) = (self.meta(COSIGNED_KEY)?, self.meta(COSIGNED_AT_KEY)?);
+        let Some(note) = note else { return Ok(None) };
+        let head = SignedHead::restore(&note).map_err(|_| damaged())?;
+        let at = at.and_then(|at| at.try_into().ok()).map(u64::from_be_bytes).ok_or_else(damaged)?;
+        Ok(Some((head, UnixSeconds(at))))
+    }
+
+    /// Keeps the checkpoint that was cosigned last.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_cosigned(&self, note: &SignedNote, at: UnixSeconds) -> Result<(), StoreError> {
+        let write = || -> Result<(), redb::Error> {
+            let transaction = self.db.begin_write()?;
+            {
+                let mut meta = transaction.open_table(META)?;
+                meta.insert(COSIGNED_KEY, note.to_string().as_bytes())?;
+                meta.insert(COSIGNED_AT_KEY, at.0.to_be_bytes().as_slice())?;
+            }
+            Ok(transaction.commit()?)
+        };
+        write().map_err(self.fail())
     }
 }
 

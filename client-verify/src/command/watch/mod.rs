@@ -21,7 +21,7 @@ use super::{
     monitor::{self, Event, Round},
     open,
     outcome::{Failure, Outcome},
-    random,
+    random, reporting,
 };
 use crate::{
     verdict::Verdict,
@@ -64,7 +64,7 @@ pub async fn run(
             break;
         }
         let left = tokio::select! {
-            left = one_round(common, schedule, &mut voice) => left?,
+            left = one_round(common, schedule, &mut voice, stderr) => left?,
             () = ending.comes() => break,
         };
         next = match left {
@@ -96,7 +96,12 @@ fn schedule(options: &WatchOptions, context: &Context) -> Schedule {
 }
 
 /// Looks once, reports, and plans the next round.
-async fn one_round(common: &Common, schedule: Schedule, voice: &mut Voice<'_>) -> Result<Left, Failure> {
+async fn one_round(
+    common: &Common,
+    schedule: Schedule,
+    voice: &mut Voice<'_>,
+    stderr: &mut dyn Write,
+) -> Result<Left, Failure> {
     let mut context = match Context::open(common).await {
         Ok(context) => context,
         Err(failure) if failure.reason == "home_in_use" => {
@@ -126,6 +131,8 @@ async fn one_round(common: &Common, schedule: Schedule, voice: &mut Voice<'_>) -
         Looked::Unanswered { in_a_row } => in_a_row,
     };
     round.settle(&mut context)?;
+    drop(context);
+    reporting::tell(common, stderr).await;
     Ok(over.map_or(Left::Next(next), Left::Over))
 }
 
