@@ -270,8 +270,9 @@ async fn what_was_replayed_is_cosigned_and_counts_in_a_policy_that_demands_it() 
     assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
     let cosigned = SignedNote::parse(&response.bytes().await.unwrap()).unwrap();
     assert_eq!(cosigned.text(), note.text());
-    let key = keyglass_auditor::data_dir::open(&world.dir(), None).unwrap().vkey();
-    assert_eq!(cosigned.verify(&[&key]).unwrap().len(), 1);
+    let cosigner = keyglass_auditor::data_dir::open(&world.dir(), None).unwrap();
+    let key = cosigner.vkey();
+    assert_eq!(cosigned.verify(&[key]).unwrap().len(), 1);
     // A policy that asks for the auditor on top of the quorum: what the log shows does not do, this does.
     let policy = world
         .policy

@@ -91,7 +91,8 @@ fn both_heads_are_told_when_they_cannot_be_reconciled_and_evidence_when_there_is
     let (path, body) = told.last().unwrap();
     assert_eq!(path, "/v1/evidence");
     let evidence = Evidence::parse(body.as_bytes()).unwrap();
-    evidence.verify(&[&TestLog::vkey().parse().unwrap()], None).unwrap();
+    let conviction = evidence.verify(&[&TestLog::vkey().parse().unwrap()], None).unwrap();
+    assert_eq!(conviction.sizes(), (6, 9));
 }
 
 #[test]
