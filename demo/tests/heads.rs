@@ -28,7 +28,7 @@ async fn the_two_sides_of_a_fork_dispute_each_others_heads() {
     let log = Log::init(directory, "log", Timing { max_behind: 600_000, heartbeat: 0 }).await.unwrap();
     let witness = ColludingWitness::new("w1.demo.example", 0x77).unwrap();
     let vkey = witness.vkey();
-    let witness = start(witness).await.unwrap();
+    let witness = start(std::sync::Arc::new(witness)).await.unwrap();
     let line = witness_line("w1", &vkey, &format!("http://{}", witness.address()));
     let policy = directory.join("policy");
     let text = format!("log {}\n{line}quorum w1\n", log.vkey);

@@ -187,7 +187,8 @@ async fn bundle(world: &World, token: &str, target: &TargetDevice, request: Requ
 async fn send(world: &World, token: &str, target: &TargetDevice, rng: &mut StdRng) {
     let (id, letter) =
         (Id128(rng.random()), (0..rng.random_range(1..LETTERS)).map(|_| rng.random()).collect());
-    let message = SendMessage { target: target.name(), id, body: Base64::new(letter).unwrap(), version: None };
+    let message =
+        SendMessage { target: target.name(), id, body: Base64::new(letter).unwrap(), version: None };
     let body = to_json(&message);
     let answer = world.until_answered(Call::with_token(Method::POST, MESSAGES, token, body)).await;
     assert_eq!(answer.status, 204, "{}", answer.text());
