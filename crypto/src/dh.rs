@@ -5,6 +5,7 @@
 //! honest implementation writes it.
 
 use core::fmt;
+use std::sync::OnceLock;
 
 use thiserror::Error;
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -74,25 +75,29 @@ impl fmt::Debug for DhPublicKey {
 }
 
 /// An X25519 private key. Erased when dropped.
-pub struct DhSecretKey(StaticSecret);
+pub struct DhSecretKey {
+    secret: StaticSecret,
+    /// Costs a third of an agreement, and a key that is used is asked for it each time.
+    public: OnceLock<DhPublicKey>,
+}
 
 impl DhSecretKey {
     /// The key of 32 random bytes; clamping happens when it is used.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; 32]) -> Self {
-        Self(StaticSecret::from(*bytes))
+        Self { secret: StaticSecret::from(*bytes), public: OnceLock::new() }
     }
 
     /// The bytes, for storing the key.
     #[must_use]
     pub fn to_bytes(&self) -> Secret<32> {
-        Secret::new(self.0.to_bytes())
+        Secret::new(self.secret.to_bytes())
     }
 
-    /// The public half.
+    /// The public half, computed when it is asked for the first time.
     #[must_use]
     pub fn public_key(&self) -> DhPublicKey {
-        DhPublicKey(PublicKey::from(&self.0).to_bytes())
+        *self.public.get_or_init(|| DhPublicKey(PublicKey::from(&self.secret).to_bytes()))
     }
 
     /// The shared secret with `peer`.
@@ -100,7 +105,7 @@ impl DhSecretKey {
     /// # Errors
     /// [`DhError::SmallOrder`] if it is all zeros.
     pub fn agree(&self, peer: &DhPublicKey) -> Result<Secret<32>, DhError> {
-        let shared = self.0.diffie_hellman(&PublicKey::from(peer.0));
+        let shared = self.secret.diffie_hellman(&PublicKey::from(peer.0));
         if !shared.was_contributory() {
             return Err(DhError::SmallOrder);
         }

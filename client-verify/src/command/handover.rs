@@ -12,11 +12,7 @@
 
 use core::time::Duration;
 
-use keyglass_account::{
-    author::Draft,
-    device::{Device, Suite},
-    record::AccountRecord,
-};
+use keyglass_account::{author::Draft, device::Device, record::AccountRecord};
 use keyglass_crypto::{secret::Secret, sign::SigningKey};
 use keyglass_keytrans::client::{TreeState, Verifier};
 use keyglass_tlog::{
@@ -37,6 +33,7 @@ use crate::{
     http::Server,
     state::{CarriedContact, Contacts, EndDocument, Home, OwnAccount, OwnDeviceState, OwnIdentity},
     verdict::Verdict,
+    x3dh::SUITES,
 };
 
 /// Does what `--handover` asks for, once. Gives what a person should be told.
@@ -246,7 +243,7 @@ fn renewed(origin: &str, old: &OwnAccount) -> Result<Option<OwnAccount>, Failure
     for old in &old.devices {
         let device = OwnDeviceState::new(old.id, copy(&old.signing_seed), copy(&old.dh_secret));
         let known = record.devices.iter().find(|known| known.id == old.id);
-        let suites = known.map_or_else(|| vec![Suite::X3DH], |known| known.suites.clone());
+        let suites = known.map_or_else(|| SUITES.to_vec(), |known| known.suites.clone());
         let (signing_key, dh_key) = (device.signing_key(), device.dh_key().public_key());
         draft = draft.add_device(Device::sign(origin, label, old.id, &signing_key, dh_key, suites, now()));
         devices.push(device);

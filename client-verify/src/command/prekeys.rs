@@ -4,28 +4,33 @@ use std::time::Duration;
 
 use keyglass_account::{
     api::{Base64, PreKeyStatus, UploadPreKeys},
-    prekey::{OneTimePreKey, PreKeyBatch, PreKeyError, SignedPreKey},
+    device::Suite,
+    prekey::{LastResortPreKey, OneTimePreKey, PreKeyBatch, PreKeyError, SignedPreKey},
     problem::Problem,
+    record::AccountRecord,
     time::UnixMillis,
 };
-use keyglass_crypto::dh::DhSecretKey;
+use keyglass_crypto::{dh::DhSecretKey, kem::KemSecretKey};
 
 use super::{context::Context, outcome::Failure, random, service::Service};
 use crate::{
-    state::{BatchState, OneTimeState, OwnAccount, OwnDeviceState, SignedPreKeyState},
+    state::{
+        BatchState, KemBatchState, LastResortState, OneTimeState, OwnAccount, OwnDeviceState,
+        SignedPreKeyState,
+    },
     verdict::Verdict,
 };
 
-/// One-time prekeys in a batch.
+/// One-time prekeys in a batch, of either type.
 const BATCH: u32 = 100;
 
-/// A new batch is made when fewer one-time prekeys are left than this.
+/// A new batch is made when fewer one-time prekeys of its type are left than this.
 const LOW_WATER: usize = 20;
 
-/// How long a signed prekey may be used by others.
+/// How long a signed or last-resort prekey may be used by others.
 const SIGNED_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How long before its end a signed prekey is replaced.
+/// How long before its end a signed or last-resort prekey is replaced.
 const SIGNED_RENEWAL: Duration = Duration::from_secs(15 * 24 * 3600);
 
 /// How long one-time prekeys may be used by others.
@@ -40,6 +45,7 @@ const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
 /// [`Verdict::Failed`].
 fn prepare(account: &mut OwnAccount, index: usize) -> Result<(), Failure> {
     let now = super::context::now();
+    let has_kem = announces_pqxdh(account, index)?;
     let (origin, label) = (&account.origin, account.label.as_bytes());
     let Some(device) = account.devices.get_mut(index) else {
         return Ok(());
@@ -54,7 +60,64 @@ fn prepare(account: &mut OwnAccount, index: usize) -> Result<(), Failure> {
         let batch = make_batch(origin, label, device, now)?;
         device.add_batch(batch);
     }
+    if !has_kem {
+        return Ok(());
+    }
+    if !device.kem.last_resorts.last().is_some_and(|key| lasts(key.expires)) {
+        let key = make_last_resort(origin, label, device, now)?;
+        device.add_last_resort(key);
+    }
+    if device.kem.live_one_time(now.0) < LOW_WATER {
+        let batch = make_kem_batch(origin, label, device, now)?;
+        device.add_kem_batch(batch);
+    }
     Ok(())
+}
+
+/// Whether the device needs KEM prekeys: not if the account's record announces X3DH alone for it.
+fn announces_pqxdh(account: &OwnAccount, index: usize) -> Result<bool, Failure> {
+    let damaged = |error| Failure::new(Verdict::Failed, "home_damaged", error);
+    let record = AccountRecord::decode(&account.record).map_err(damaged)?;
+    let id = account.devices.get(index).map(|device| device.id);
+    let device = id.and_then(|id| record.device(id));
+    Ok(device.is_none_or(|device| device.accepts(Suite::PQXDH)))
+}
+
+fn make_last_resort(
+    origin: &str,
+    label: &[u8],
+    device: &OwnDeviceState,
+    now: UnixMillis,
+) -> Result<LastResortState, Failure> {
+    let (id, seed) = (device.counters.signed_prekey, random::secret()?);
+    let expires = now.saturating_add(SIGNED_LIFETIME);
+    let signed = LastResortPreKey::sign(
+        origin,
+        label,
+        &device.signing_key(),
+        device.id,
+        id,
+        KemSecretKey::from_seed(seed.expose()).public_key().clone(),
+        now,
+        expires,
+        device.floor(),
+    )
+    .map_err(own_fault)?;
+    let (created, expires) = (now.0, expires.0);
+    Ok(LastResortState { id, seed, created, expires, signed: signed.encode(), uploaded: false })
+}
+
+fn make_kem_batch(
+    origin: &str,
+    label: &[u8],
+    device: &OwnDeviceState,
+    now: UnixMillis,
+) -> Result<KemBatchState, Failure> {
+    let seeds = (0..BATCH).map(|_| random::secret()).collect::<Result<Vec<_>, _>>()?;
+    let expires = now.saturating_add(BATCH_LIFETIME).0;
+    let (number, first) = (device.counters.batch, device.counters.one_time);
+    KemBatchState::new(origin, label, &device.signing_key(), device.id, number, expires, first, seeds)
+        .map_err(own_fault)
 }
 
 fn make_signed(
@@ -66,7 +129,6 @@ fn make_signed(
     let id = device.counters.signed_prekey;
     let secret = random::secret()?;
     let expires = now.saturating_add(SIGNED_LIFETIME);
-    let floor = device.batches.first().map_or(device.counters.batch, |batch| batch.number);
     let signed = SignedPreKey::sign(
         origin,
         label,
@@ -76,7 +138,7 @@ fn make_signed(
         DhSecretKey::from_bytes(secret.expose()).public_key(),
         now,
         expires,
-        floor,
+        device.floor(),
     )
     .map_err(own_fault)?;
     Ok(SignedPreKeyState {
@@ -139,7 +201,7 @@ impl Context {
         let Some(device) = account.devices.get(index) else {
             return Ok(false);
         };
-        let upload = waiting(device)?;
+        let upload = waiting(account, device)?;
         if upload == UploadPreKeys::default() {
             return Ok(false);
         }
@@ -158,6 +220,8 @@ impl Context {
         if let Some(device) = account.devices.get_mut(index) {
             device.signed_prekeys.iter_mut().for_each(|key| key.uploaded = true);
             device.batches.iter_mut().for_each(|batch| batch.uploaded = true);
+            device.kem.last_resorts.iter_mut().for_each(|key| key.uploaded = true);
+            device.kem.batches.iter_mut().for_each(|batch| batch.uploaded = true);
         }
         self.home.store_account(account)?;
         Ok(true)
@@ -165,7 +229,7 @@ impl Context {
 }
 
 /// What the server has not confirmed yet.
-fn waiting(device: &OwnDeviceState) -> Result<UploadPreKeys, Failure> {
+fn waiting(account: &OwnAccount, device: &OwnDeviceState) -> Result<UploadPreKeys, Failure> {
     let damaged = |error| Failure::new(Verdict::Failed, "home_damaged", error);
     let signed_prekey = device
         .signed_prekeys
@@ -177,7 +241,21 @@ fn waiting(device: &OwnDeviceState) -> Result<UploadPreKeys, Failure> {
     let batches = device.batches.iter().filter(|batch| !batch.uploaded);
     let batches =
         batches.map(|batch| Base64::new(batch.signed.clone())).collect::<Result<_, _>>().map_err(damaged)?;
-    Ok(UploadPreKeys { signed_prekey, batches, ..UploadPreKeys::default() })
+    let last_resort = device
+        .kem
+        .last_resorts
+        .last()
+        .filter(|key| !key.uploaded)
+        .map(|key| Base64::new(key.signed.clone()))
+        .transpose()
+        .map_err(damaged)?;
+    let (key, label) = (device.signing_key(), account.label.as_bytes());
+    let mut kem_batches = Vec::new();
+    for batch in device.kem.batches.iter().filter(|batch| !batch.uploaded) {
+        let signed = batch.sign(&account.origin, label, &key, device.id).map_err(own_fault)?;
+        kem_batches.push(Base64::new(signed.encode()).map_err(damaged)?);
+    }
+    Ok(UploadPreKeys { signed_prekey, batches, last_resort, kem_batches })
 }
 
 fn is_reuse(failure: &Failure) -> bool {
@@ -187,7 +265,9 @@ fn is_reuse(failure: &Failure) -> bool {
 /// Whether the server holds, or has handed out, everything that the device has made.
 fn holds(status: &PreKeyStatus, device: &OwnDeviceState) -> bool {
     let signed = device.signed_prekeys.last().map(|key| key.id);
+    let last_resort = device.kem.last_resorts.last().map(|key| key.id);
     status.signed_prekey.as_ref().map(|held| held.id) == signed
+        && status.last_resort.as_ref().map(|held| held.id) == last_resort
         && status.next_batch >= device.counters.batch
         && status.next_id >= device.counters.one_time
 }

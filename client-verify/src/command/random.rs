@@ -19,11 +19,11 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], Failure> {
     Ok(bytes)
 }
 
-/// A random secret.
+/// `N` random bytes that are a secret.
 ///
 /// # Errors
 /// As [`bytes`].
-pub fn secret() -> Result<Secret<32>, Failure> {
+pub fn secret<const N: usize>() -> Result<Secret<N>, Failure> {
     let bytes = Zeroizing::new(bytes()?);
     Ok(Secret::new(*bytes))
 }

@@ -1,6 +1,10 @@
 //! Everybody is honest.
 
-use keyglass_client_verify::verdict::Verdict;
+use keyglass_account::device::Suite;
+use keyglass_client_verify::{
+    verdict::Verdict,
+    x3dh::{InitialMessage, KemId},
+};
 use serde_json::json;
 
 use crate::{Person, server::Server};
@@ -32,6 +36,13 @@ fn a_message_reaches_every_device_once() {
     assert!(
         sent["devices"].as_array().unwrap().iter().all(|d| d["sent"] == true && d["one_time_prekey"] == true)
     );
+    // By PQXDH, with a one-time KEM prekey of each device.
+    for message in server.world().mailboxes.values().flatten() {
+        let message = InitialMessage::decode(message.body.as_bytes()).unwrap();
+        assert_eq!(message.suite(), Suite::PQXDH);
+        assert!(matches!(message.prekeys().kem, Some(KemId::OneTime(_))));
+    }
+    assert_eq!(server.world().mailboxes.values().flatten().count(), 2);
 
     let received = bob.done(&["receive"]);
     let messages = received["messages"].as_array().unwrap();

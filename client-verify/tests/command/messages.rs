@@ -2,7 +2,7 @@
 
 use keyglass_account::{
     api::{Base64, BundleResult, Bundles},
-    prekey::{OneTimePreKey, PreKeyBatch, PreKeyBundle, SignedPreKey},
+    prekey::{KemPreKey, OneTimePreKey, PreKeyBatch, PreKeyBundle, SignedPreKey},
     time::UnixMillis,
 };
 use keyglass_client_verify::verdict::Verdict;
@@ -45,6 +45,34 @@ fn a_bundle_of_other_keys_is_refused_before_anything_is_sent() {
     let (verdict, value) = alice.json(&["send", "bob", "secret"]);
     assert_eq!(verdict, Verdict::Refused, "{value}");
     assert_eq!(value["devices"][0]["reason"], "bundle_not_proven");
+    assert!(server.world().mailboxes.is_empty());
+}
+
+/// A server that leaves the KEM prekey out does not bring the handshake down to X3DH.
+#[test]
+fn a_bundle_without_its_kem_prekey_is_refused_before_anything_is_sent() {
+    let server = Server::start();
+    let alice = Person::new(&server);
+    Person::new(&server).done(&["register", "bob"]);
+    alice.done(&["register", "alice"]);
+    server.lie(|world, request| {
+        if request.path != "/v1/bundles" {
+            return None;
+        }
+        let honest = world.honest(request);
+        let mut bundles: Bundles = serde_json::from_slice(&honest.body).unwrap();
+        for bundle in &mut bundles.bundles {
+            let BundleResult::Bundle(bytes) = &bundle.result else { panic!("no bundle") };
+            let honest = PreKeyBundle::decode(bytes.as_bytes()).unwrap();
+            assert!(matches!(honest.kem, Some(KemPreKey::OneTime(_))), "by default");
+            let cut = PreKeyBundle { kem: None, ..honest };
+            bundle.result = BundleResult::Bundle(Base64::new(cut.encode()).unwrap());
+        }
+        Some(Response::ok(serde_json::to_vec(&bundles).unwrap()))
+    });
+    let (verdict, value) = alice.json(&["send", "bob", "secret"]);
+    assert_eq!(verdict, Verdict::Refused, "{value}");
+    assert_eq!(value["devices"][0]["reason"], "no_kem_prekey");
     assert!(server.world().mailboxes.is_empty());
 }
 

@@ -16,7 +16,7 @@ use keyglass_account::{
         UploadPreKeys,
     },
     auth::Credential,
-    prekey::{PreKeyBatch, PreKeyBundle, SignedPreKey},
+    prekey::{KemPreKey, KemPreKeyBatch, LastResortPreKey, PreKeyBatch, PreKeyBundle, SignedPreKey},
     problem::Problem,
 };
 use keyglass_keytrans::{
@@ -59,6 +59,8 @@ impl Response {
 struct Pool {
     signed: Option<SignedPreKey>,
     batches: Vec<PreKeyBatch>,
+    last_resort: Option<LastResortPreKey>,
+    kem_batches: Vec<KemPreKeyBatch>,
     handed_out: usize,
 }
 
@@ -206,20 +208,33 @@ impl World {
         for batch in upload.batches {
             pool.batches.push(PreKeyBatch::decode(batch.as_bytes()).unwrap());
         }
+        if let Some(last_resort) = upload.last_resort {
+            pool.last_resort = Some(LastResortPreKey::decode(last_resort.as_bytes()).unwrap());
+        }
+        for batch in upload.kem_batches {
+            pool.kem_batches.push(KemPreKeyBatch::decode(batch.as_bytes()).unwrap());
+        }
         Response::json(&self.status(key))
     }
 
     fn status(&mut self, key: (Vec<u8>, u32)) -> PreKeyStatus {
         let pool = self.pools.entry(key).or_default();
-        let last = pool.batches.last();
+        let x25519 = pool.batches.iter().map(|batch| (batch.header(), batch.prekeys().last().unwrap().id));
+        let kem = pool.kem_batches.iter().map(|batch| (batch.header(), batch.prekeys().last().unwrap().id));
+        let last = x25519.chain(kem).max_by_key(|(header, _)| header.batch);
         PreKeyStatus {
+            last_resort: pool.last_resort.as_ref().map(|key| SignedPreKeyStatus {
+                id: key.id,
+                expires: key.expires.0,
+                floor: key.floor,
+            }),
             signed_prekey: pool.signed.map(|signed| SignedPreKeyStatus {
                 id: signed.id,
                 expires: signed.expires.0,
                 floor: signed.floor,
             }),
-            next_batch: last.map_or(0, |batch| batch.header().batch + 1),
-            next_id: last.map_or(0, |batch| batch.prekeys().last().unwrap().id + 1),
+            next_batch: last.map_or(0, |(header, _)| header.batch + 1),
+            next_id: last.map_or(0, |(_, id)| id + 1),
             ..PreKeyStatus::default()
         }
     }
@@ -243,7 +258,9 @@ impl World {
         let index = u16::try_from(pool.handed_out).unwrap();
         pool.handed_out += 1;
         let one_time = pool.batches.first().and_then(|batch| batch.entry(index));
-        Some(PreKeyBundle { signed_prekey: pool.signed?, one_time, kem: None })
+        let kem = pool.kem_batches.first().and_then(|batch| batch.entry(index)).map(KemPreKey::OneTime);
+        let kem = kem.or_else(|| pool.last_resort.clone().map(KemPreKey::LastResort));
+        Some(PreKeyBundle { signed_prekey: pool.signed?, one_time, kem })
     }
 }
 
