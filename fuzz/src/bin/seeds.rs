@@ -370,6 +370,14 @@ fn account(corpus: &mut Corpus) {
         text: "hello".into(),
     };
     let first = first.encode().unwrap();
+    let handshakes = vector_file("handshake/handshake.json");
+    let octets = |value: &Value| hex::decode(value.as_str().unwrap()).unwrap();
+    for case in handshakes["handshakes"].as_array().unwrap() {
+        corpus.add("message", [vec![0], octets(&case["message"])].concat());
+    }
+    for case in handshakes["bundles"].as_array().unwrap() {
+        corpus.add("prekeys", [vec![2], octets(&case["bundle"])].concat());
+    }
     corpus.add("message", [vec![1], first.clone()].concat());
     let mut before = [vec![1, 1], first[1..19].to_vec()].concat();
     before.truncate(20);
