@@ -41,6 +41,7 @@ pub mod receipt;
 pub mod record;
 pub mod root;
 pub mod safety_number;
+pub mod search_many;
 mod succession;
 pub mod tag;
 pub mod text_code;

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use keyglass_account::problem::Problem;
+use keyglass_account::{
+    problem::Problem,
+    search_many::{SearchAnswer, SearchManyRequest, encode_answers},
+};
 use keyglass_keytrans::{
     algorithms::Violation,
     config::ModeFields,
@@ -69,6 +72,37 @@ pub async fn answer<Q: Question>(log: &Arc<Log>, question: Q) -> Result<Vec<u8>,
     log.read(move |snapshot| -> Result<Vec<u8>, Failure> {
         let head = served_head(&serving, &head, snapshot)?;
         Ok(question.answer(&SnapshotData::new(snapshot, serving.proofs()), &head)?)
+    })
+    .await
+}
+
+/// Answers searches for the greatest versions of several labels under one published head: the first as it is, and each later
+/// one as if its sender had verified that head already. What has no answer says so in its place.
+///
+/// # Errors
+/// What concerns all of them.
+pub async fn search_many(log: &Arc<Log>, request: SearchManyRequest) -> Result<Vec<u8>, Failure> {
+    let (head, serving) = (log.head()?, Arc::clone(log));
+    log.read(move |snapshot| -> Result<Vec<u8>, Failure> {
+        let head = served_head(&serving, &head, snapshot)?;
+        let data = SnapshotData::new(snapshot, serving.proofs());
+        let mut last = request.last;
+        let mut answers = Vec::new();
+        for label in request.labels {
+            let search = SearchRequest { last, label, version: None };
+            match search.answer(&data, &head) {
+                Ok(response) => {
+                    last = Some(head.tree_head.tree_size);
+                    answers.push(SearchAnswer::Response(response));
+                }
+                Err(error) => match Failure::from(error).problem() {
+                    // Nothing of what is left could be answered either.
+                    problem @ (Problem::Internal | Problem::LastBeyondTree) => return Err(problem.into()),
+                    problem => answers.push(SearchAnswer::Problem(problem.uri().to_owned())),
+                },
+            }
+        }
+        Ok(encode_answers(&answers))
     })
     .await
 }

@@ -146,10 +146,11 @@ pub enum Command {
         #[arg(long, value_name = "ID")]
         remove_device: Vec<u32>,
     },
-    /// Show an account's devices, and everything that was verified about them
+    /// Show the devices of one or more accounts, and everything that was verified about them
     Lookup {
         /// Whose account
-        label: String,
+        #[arg(value_name = "LABEL", required = true)]
+        labels: Vec<String>,
         /// Accept the identity that is shown, although it is not the one met before or was reset by the provider
         #[arg(long)]
         accept_change: bool,
@@ -438,7 +439,7 @@ mod tests {
             assert!(arguments.common.json);
             assert_eq!(arguments.common.timeout, 30);
             assert!(
-                matches!(arguments.command, Command::Lookup { label, accept_change: false } if label == "bob")
+                matches!(arguments.command, Command::Lookup { labels, accept_change: false } if labels == ["bob"])
             );
         }
     }

@@ -19,8 +19,61 @@ use crate::{
 ///
 /// # Errors
 /// The verdicts of a look-up.
-pub async fn run(context: &mut Context, label: &str, accept_change: bool) -> Result<Outcome, Failure> {
-    let mut resolved = context.resolve(label).await?;
+pub async fn run(context: &mut Context, labels: &[String], accept_change: bool) -> Result<Outcome, Failure> {
+    if let [label] = labels {
+        let resolved = context.resolve(label).await?;
+        return one(context, label, resolved, accept_change);
+    }
+    let mut outcomes = Vec::new();
+    for (label, resolved) in labels.iter().zip(context.resolve_many(labels).await?) {
+        let outcome = resolved.and_then(|resolved| one(context, label, resolved, accept_change));
+        outcomes.push((label.clone(), outcome));
+    }
+    Ok(several(outcomes, "accounts"))
+}
+
+/// The outcomes for several labels in one. What failed for one of them is said in its place.
+pub(super) fn several(outcomes: Vec<(String, Result<Outcome, Failure>)>, name: &str) -> Outcome {
+    let verdict = |outcome: &Result<Outcome, Failure>| match outcome {
+        Ok(outcome) => outcome.verdict,
+        Err(failure) => failure.verdict,
+    };
+    let mut verdicts = outcomes.iter().map(|(_, outcome)| verdict(outcome));
+    let first = verdicts.next().unwrap_or(Verdict::Verified);
+    let together = if verdicts.all(|other| other == first) { first } else { Verdict::Partial };
+    let mut outcome = Outcome::new(together);
+    let mut list = Vec::new();
+    for (label, one) in outcomes {
+        let verdict = verdict(&one);
+        let mut entry = match one {
+            Ok(one) => {
+                one.lines.into_iter().for_each(|line| outcome.line(line));
+                one.notes.into_iter().for_each(|note| outcome.note(note));
+                one.fields
+            }
+            Err(failure) => {
+                outcome.line(format!("{label}: {}: {}", verdict.name(), failure.message));
+                let mut fields = failure.fields;
+                fields.insert("reason".into(), json!(failure.reason));
+                fields.insert("message".into(), json!(failure.message));
+                fields
+            }
+        };
+        entry.insert("label".into(), json!(label));
+        entry.insert("verdict".into(), json!(verdict));
+        list.push(entry);
+    }
+    outcome.field(name, list);
+    outcome
+}
+
+/// What is said of one account that was proven.
+fn one(
+    context: &mut Context,
+    label: &str,
+    mut resolved: Resolved,
+    accept_change: bool,
+) -> Result<Outcome, Failure> {
     let own = context.home.account(label)?.filter(|own| own.published.is_some());
     if let Some(own) = &own
         && own.identity_key() != resolved.account.valid().record().identity_key

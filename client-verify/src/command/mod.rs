@@ -41,6 +41,7 @@ mod resolve;
 mod rotate;
 mod safety_number;
 mod search;
+mod search_many;
 mod send;
 mod service;
 mod shown;
@@ -172,10 +173,11 @@ async fn perform(
                 backup::restore(&mut context, &file, passphrase_file.as_deref(), &remove_device).await?;
             marked(&context, outcome)
         }
-        Command::Lookup { label, accept_change } => {
+        Command::Lookup { labels, accept_change } => {
             let mut context = open(common, stderr).await?;
-            let label = label::meant(&context, common, &label)?;
-            let outcome = lookup::run(&mut context, &label, accept_change).await?;
+            let meant = |label: &String| label::meant(&context, common, label);
+            let labels = labels.iter().map(meant).collect::<Result<Vec<String>, _>>()?;
+            let outcome = lookup::run(&mut context, &labels, accept_change).await?;
             marked(&context, outcome)
         }
         Command::SafetyNumber { label, from, compare } => {

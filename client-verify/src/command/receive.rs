@@ -19,12 +19,24 @@ use super::{
 };
 use crate::{
     http::{HttpError, printable},
-    messaging::{self, Cause, Delivery, Fate, Opened, Opening, Receipt, Refusal, Sender},
+    messaging::{self, Cause, Delivery, Fate, Opened, Opening, Receipt, Recipient, Refusal, Sender},
     proven::ProvenAccount,
     state::{OutgoingText, OwnAccount, Step, UnreadText},
     verdict::Verdict,
     x3dh::AcceptError,
 };
+
+/// What is remarked on a text that was sent to an older record of the account.
+const OLDER_RECORD: &str =
+    "it was sent to an older record of your account, so that devices added since did not get it";
+
+/// What is remarked on a text that was sent to a record of the account that is not known here.
+const NEWER_RECORD: &str = "it was sent to a newer record of your account than this home knows: run monitor";
+
+/// Whether a remark is about what a message says of the log.
+fn is_about_the_log(remark: &str) -> bool {
+    remark != OLDER_RECORD && remark != NEWER_RECORD
+}
 
 /// At most so many lists of messages are fetched for a device in one run.
 const MAX_ROUNDS: usize = 100;
@@ -220,6 +232,11 @@ impl Inbox {
             Err(failure) if failure.verdict == Verdict::Failed => return Err(failure),
             Err(failure) => vec![Finding::Alarm(failure)],
         };
+        match opened.record {
+            Some(Recipient::Older { .. }) => self.remarks.push((from.to_owned(), OLDER_RECORD)),
+            Some(Recipient::Newer { .. }) => self.remarks.push((from.to_owned(), NEWER_RECORD)),
+            Some(Recipient::Same) | None => {}
+        }
         for finding in findings {
             let (account, from) = (account.label.clone(), from.to_owned());
             match finding {
@@ -320,7 +337,8 @@ fn report(texts: &[(String, UnreadText)], inbox: Inbox, resent: Resent) -> Outco
     }
     let mut remarks: Vec<Value> = Vec::new();
     for (from, remark) in inbox.remarks {
-        outcome.note(format!("  a message from {from}: {remark}, so that it counts for nothing"));
+        let why = if is_about_the_log(remark) { ", so that it counts for nothing" } else { "" };
+        outcome.note(format!("  a message from {from}: {remark}{why}"));
         remarks.push(json!({ "from": from, "remark": remark }));
     }
     if messages.is_empty() && problems.is_empty() && resent.is_empty() {

@@ -49,6 +49,14 @@ impl Context {
     /// The verdicts of a look-up.
     pub async fn resolve(&mut self, label: &str) -> Result<Resolved, Failure> {
         let found = self.search(label.as_bytes(), None).await?;
+        self.resolve_found(label, found).await
+    }
+
+    /// Proves the account of `label` from a search for its newest version.
+    ///
+    /// # Errors
+    /// The verdicts of a look-up.
+    pub(super) async fn resolve_found(&mut self, label: &str, found: Found) -> Result<Resolved, Failure> {
         let before = self.contacts.by_label.get(label).cloned();
         if let Some(before) = before.as_ref().filter(|before| found.value.version() < before.version) {
             return Err(hidden(label, found.value.version(), before.version));

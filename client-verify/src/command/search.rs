@@ -49,19 +49,30 @@ impl Context {
     pub async fn search(&mut self, label: &[u8], version: Option<u32>) -> Result<Found, Failure> {
         label::check(label).map_err(|error| Failure::new(Verdict::Usage, "label", error))?;
         let request = self.verifier.search_request(&self.state, label, version);
-        let response = match self.ask(&request).await {
-            Ok(response) => response,
-            Err(error) => return Err(self.not_answered(&request, error).await),
-        };
+        match self.ask(&request).await {
+            Ok(response) => self.take_response(&request, response).await,
+            Err(error) => Err(self.not_answered(&request, error).await),
+        }
+    }
+
+    /// Verifies a response and retains what it proves about the log.
+    ///
+    /// # Errors
+    /// The verdicts of a look-up. Nothing is retained then, but for evidence.
+    pub(super) async fn take_response(
+        &mut self,
+        request: &SearchRequest,
+        response: Vec<u8>,
+    ) -> Result<Found, Failure> {
         let proof_bytes = response.len();
         let response = Unverified::from_wire(response);
         let start = Instant::now();
-        let verified = proven::search(&self.verifier, &self.state, &request, &response, now());
+        let verified = proven::search(&self.verifier, &self.state, request, &response, now());
         let verified_in = start.elapsed();
         let Search { value, head, terminal, watch_pending, update } = match verified {
             Ok(search) => search,
             Err(error) if may_be_a_fork(&error) => {
-                return Err(self.reconcile(self.search_in_quarantine(&request), error.into()).await);
+                return Err(self.reconcile(self.search_in_quarantine(request), error.into()).await);
             }
             Err(error) => return Err(self.refused(error)),
         };
@@ -88,13 +99,23 @@ impl Context {
             SearchError::Http(error) => error,
         };
         match error.known_problem() {
-            Some(Problem::LastBeyondTree) => {
+            Some(problem) => self.refused_with(request, problem, || error.into()).await,
+            None => error.into(),
+        }
+    }
+
+    /// What it means that the log refuses a search for `problem`; `otherwise` where it means nothing about the log.
+    pub(super) async fn refused_with(
+        &self,
+        request: &SearchRequest,
+        problem: Problem,
+        otherwise: impl FnOnce() -> Failure,
+    ) -> Failure {
+        match problem {
+            Problem::LastBeyondTree => {
                 self.reconcile(self.search_in_quarantine(request), tree_shrank()).await
             }
-            Some(problem) => {
-                self.absence(&request.label, request.version, problem).unwrap_or_else(|| error.into())
-            }
-            None => error.into(),
+            problem => self.absence(&request.label, request.version, problem).unwrap_or_else(otherwise),
         }
     }
 

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use super::{
     context::Context,
     fan_out::Recipient,
-    lookup::suite_name,
+    lookup::{several, suite_name, usable},
     outcome::{Failure, Outcome},
     random,
+    resolve::Resolved,
     service::Service,
 };
 use crate::{messaging::Started, proven::Identity, state::OwnAccount, verdict::Verdict, x3dh::MAX_TEXT};
@@ -33,8 +34,8 @@ pub async fn run(
     }
     let mut recipients = Vec::new();
     let mut unproven = Vec::new();
-    for label in to {
-        match recipient(context, &mut own, label, text, accept_change).await {
+    for (label, resolved) in to.iter().zip(context.resolve_many(to).await?) {
+        match recipient(context, &mut own, label, resolved, text, accept_change) {
             Ok(recipient) => recipients.push(recipient),
             Err(failure) if to.len() == 1 => return Err(failure),
             Err(failure) => unproven.push((label.clone(), failure)),
@@ -47,26 +48,31 @@ pub async fn run(
         let service = Service::new(&server, &own, device).authorize().await?;
         context.fan_out(&service, &mut own, 0, &mut recipients, &view).await?;
     }
-    let mut reports: Vec<(Verdict, Outcome)> = Vec::new();
+    if let ([only], true) = (recipients.as_slice(), unproven.is_empty()) {
+        return Ok(report(&own, only));
+    }
+    let mut outcomes: Vec<(String, Result<Outcome, Failure>)> = Vec::new();
     for recipient in &recipients {
-        let outcome = report(&own, recipient);
-        reports.push((outcome.verdict, outcome));
+        outcomes.push((recipient.label.clone(), Ok(report(&own, recipient))));
     }
-    match (reports.len(), unproven.is_empty()) {
-        (1, true) => reports.pop().map(|(_, outcome)| outcome).ok_or_else(|| no_account("nobody to send to")),
-        _ => Ok(summary(&own, reports, unproven)),
-    }
+    outcomes.extend(unproven.into_iter().map(|(label, failure)| (label, Err(failure))));
+    let mut outcome = several(outcomes, "recipients");
+    outcome.field("from", &own.label);
+    Ok(outcome)
 }
 
-/// Proves an account and plans to send to every device of it.
-async fn recipient(
+/// An account that was proven, and the plan to send to every device of it.
+fn recipient(
     context: &mut Context,
     own: &mut OwnAccount,
     label: &str,
+    resolved: Result<Resolved, Failure>,
     text: &str,
     accept_change: bool,
 ) -> Result<Recipient, Failure> {
-    let account = context.prove_account(label, accept_change).await?;
+    let mut resolved = resolved?;
+    let account = usable(&mut resolved, accept_change)?.clone();
+    context.remember(label, &account)?;
     let mut recipient = Recipient {
         label: label.to_owned(),
         account,
@@ -92,33 +98,6 @@ fn combined(verdicts: impl Iterator<Item = Verdict> + Clone) -> Verdict {
         Some(_) => Verdict::Partial,
         None => Verdict::Verified,
     }
-}
-
-fn summary(own: &OwnAccount, reports: Vec<(Verdict, Outcome)>, unproven: Vec<(String, Failure)>) -> Outcome {
-    let verdicts = reports.iter().map(|(verdict, _)| *verdict);
-    let verdicts = verdicts.chain(unproven.iter().map(|(_, failure)| failure.verdict));
-    let mut outcome = Outcome::new(combined(verdicts));
-    let mut recipients: Vec<Value> = Vec::new();
-    for (verdict, report) in reports {
-        report.lines.into_iter().for_each(|line| outcome.line(line));
-        report.notes.into_iter().for_each(|note| outcome.note(note));
-        let mut entry = report.fields;
-        entry.insert("verdict".into(), json!(verdict));
-        recipients.push(Value::Object(entry));
-    }
-    for (label, failure) in unproven {
-        let name = failure.verdict.name();
-        outcome.line(format!("{label}: NOT SENT, {name}: {}", failure.message));
-        let mut entry = failure.fields;
-        entry.insert("label".into(), json!(label));
-        entry.insert("verdict".into(), json!(name));
-        entry.insert("reason".into(), json!(failure.reason));
-        entry.insert("message".into(), json!(failure.message));
-        recipients.push(Value::Object(entry));
-    }
-    outcome.field("from", &own.label);
-    outcome.field("recipients", recipients);
-    outcome
 }
 
 fn report(own: &OwnAccount, recipient: &Recipient) -> Outcome {

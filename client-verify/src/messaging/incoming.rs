@@ -123,6 +123,39 @@ pub struct Opened {
     pub sender: ProvenDevice,
     /// What the sender says of the log.
     pub view: View,
+    /// How the record that the sender sent to relates to one's own; [`None`] if the sender does not say.
+    pub record: Option<Recipient>,
+}
+
+/// How the record that a sender sent to relates to one's own as it is known here. Only the sender's word says which it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recipient {
+    /// It is the same.
+    Same,
+    /// It is older: devices that were added since did not get the text.
+    Older {
+        /// The version that the sender sent to.
+        sent_to: u32,
+        /// One's own.
+        own: u32,
+    },
+    /// It is newer than what is known here: another device has published it, or somebody else has.
+    Newer {
+        /// The version that the sender sent to.
+        sent_to: u32,
+        /// One's own.
+        own: u32,
+    },
+}
+
+impl Recipient {
+    fn of(sent_to: u32, own: u32) -> Self {
+        match sent_to.cmp(&own) {
+            core::cmp::Ordering::Less => Self::Older { sent_to, own },
+            core::cmp::Ordering::Equal => Self::Same,
+            core::cmp::Ordering::Greater => Self::Newer { sent_to, own },
+        }
+    }
 }
 
 /// Looks at a message in the mailbox of one's own device at index `device`. Nothing is proven and nothing changes.
@@ -217,6 +250,8 @@ impl PendingMessage {
             text: content.text,
         });
         let view = View { checkpoint: content.checkpoint, heads: content.heads };
-        Delivery::Opened(Box::new(Opened { sender, view }))
+        let own_version = own.published.unwrap_or(0);
+        let record = content.recipient_version.map(|sent_to| Recipient::of(sent_to, own_version));
+        Delivery::Opened(Box::new(Opened { sender, view, record }))
     }
 }

@@ -26,7 +26,12 @@ mod incoming;
 mod outgoing;
 mod receipt;
 
-pub use incoming::{Cause, Delivery, Fate, Opened, Opening, PendingMessage, Refusal, Sender, open};
+#[cfg(test)]
+mod tests;
+
+pub use incoming::{
+    Cause, Delivery, Fate, Opened, Opening, PendingMessage, Recipient, Refusal, Sender, open,
+};
 pub use outgoing::{
     Answer, KEPT_FOR, MAX_ATTEMPTS, MAX_KEPT, MAX_KEPT_BYTES, Post, Randomness, StartError, Started,
     WrittenText, due, forget_settled, plan, posted, start, unsent,

@@ -3,6 +3,7 @@
 use keyglass_account::{device::Suite, prekey::PreKeyBundle, problem::Problem, time::UnixMillis};
 use keyglass_crypto::secret::Secret;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use super::View;
 use crate::{
@@ -182,7 +183,10 @@ pub fn start(
     let bundle = to.prove_bundle(device, bundle, text.now)?;
     let (suite, one_time, one_time_kem) = (bundle.suite(), bundle.has_one_time(), bundle.has_one_time_kem());
     let View { checkpoint, heads } = text.view.clone();
-    let payload = FirstMessage { id: text.id, checkpoint, heads, text: text.text.to_owned() }.encode()?;
+    let recipient_version = Some(to.valid().version());
+    let payload =
+        FirstMessage { id: text.id, checkpoint, heads, recipient_version, text: text.text.to_owned() };
+    let payload = Zeroizing::new(payload.encode()?);
     let sender = own.devices.get(from).ok_or(StartError::NoOwnDevice)?;
     let (party, dh_secret, from_device) = (own.party(sender), sender.dh_key(), sender.id);
     let version = own.published.unwrap_or(0);

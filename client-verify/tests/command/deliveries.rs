@@ -6,6 +6,7 @@ use keyglass_account::{
     api::{Base64, BundleResult, Bundles, Id128, Receipt, Target},
     author::Draft,
     problem::Problem,
+    search_many::{decode_answers, encode_answers},
     verify::ValidRecord,
 };
 use keyglass_client_verify::{state::OwnAccount, verdict::Verdict};
@@ -256,4 +257,80 @@ fn a_text_to_several_people_takes_their_bundles_at_once() {
     assert_eq!(verdict, Verdict::Partial);
     assert_eq!(value["recipients"][1]["verdict"], "not_found");
     assert_eq!(bob.done(&["receive"])["messages"][0]["text"], "again");
+}
+
+/// Many accounts at once: one request, one head, and each account proven as if it had been asked for alone.
+#[test]
+fn many_accounts_are_looked_up_in_one_request() {
+    let server = Server::start();
+    let (alice, _bob) = people(&server);
+    for name in ["carol", "dave"] {
+        Person::new(&server).done(&["register", name]);
+    }
+    let alone = Person::new(&server);
+    let single = alone.done(&["lookup", "carol"]);
+    server.world().seen.clear();
+    let found = Person::new(&server).done(&["lookup", "bob", "carol", "dave"]);
+    assert_eq!(server.world().seen, ["POST /v1/search-many"]);
+    let accounts = found["accounts"].as_array().unwrap();
+    assert_eq!(accounts.len(), 3);
+    assert_eq!(accounts[1]["identity_key"], single["identity_key"]);
+    let bytes = |account: &serde_json::Value| account["proof_bytes"].as_u64().unwrap();
+    assert!(bytes(&accounts[1]) < bytes(&single), "the head stands there once");
+
+    let (verdict, value) = alice.json(&["lookup", "bob", "nobody", "carol"]);
+    assert_eq!(verdict, Verdict::Partial);
+    let verdicts: Vec<_> =
+        value["accounts"].as_array().unwrap().iter().map(|one| one["verdict"].clone()).collect();
+    assert_eq!(verdicts, ["verified", "not_found", "verified"]);
+    // A log that does not know the request is asked one by one.
+    server
+        .lie(|_, request| (request.path == "/v1/search-many").then(|| Response::problem(Problem::NotFound)));
+    alice.done(&["lookup", "bob", "carol", "dave"]);
+}
+
+/// No byte of an answer about many accounts can be changed, and no answer stands for another label.
+#[test]
+fn answers_about_many_accounts_prove_each_its_own() {
+    let server = Server::start();
+    let (_alice, _bob) = people(&server);
+    let mut swapped = false;
+    server.lie(move |world, request| {
+        if request.path != "/v1/search-many" {
+            return None;
+        }
+        let answer = world.honest(request).body;
+        let mut answers = decode_answers(&answer).unwrap();
+        if swapped {
+            answers.pop();
+        } else {
+            answers.swap(0, 1);
+        }
+        swapped = true;
+        Some(Response::ok(encode_answers(&answers)))
+    });
+    let person = Person::new(&server);
+    let (verdict, value) = person.json(&["lookup", "alice", "bob"]);
+    assert_ne!(verdict, Verdict::Verified);
+    assert!(value["accounts"].as_array().unwrap().iter().all(|one| one["verdict"] != "verified"), "{value}");
+    let (verdict, value) = person.json(&["lookup", "alice", "bob"]);
+    assert_eq!((verdict, &value["reason"]), (Verdict::Invalid, &json!("malformed")));
+    server.honest();
+    person.done(&["lookup", "alice", "bob"]);
+}
+
+/// Inside the message stands which record it was sent to: a server that lets a message to an older one in is found out.
+#[test]
+fn a_text_to_an_older_record_is_remarked_on_by_who_reads_it() {
+    let server = Server::start();
+    let (alice, bob) = people(&server);
+    alice.done(&["send", "bob", "hello"]);
+    let mut own = account(&bob);
+    own.published = Some(1);
+    let (path, _) =
+        contents(&bob).into_iter().find(|(path, _)| path.to_string_lossy().contains("account-")).unwrap();
+    std::fs::write(path, own.encode().unwrap()).unwrap();
+    let received = bob.done(&["receive"]);
+    assert_eq!(received["messages"][0]["text"], "hello");
+    assert!(received["remarks"][0]["remark"].as_str().unwrap().contains("older record"));
 }

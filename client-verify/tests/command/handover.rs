@@ -234,8 +234,13 @@ fn a_later_head_of_the_old_log_is_an_alarm_in_a_message() {
     server.world().log.append(&[(BOB, record.encode())]);
     alice.done(&["lookup", "bob", "--accept-change"]);
     let send = |id: u8, checkpoint: String| {
-        let message =
-            FirstMessage { id: [id; 16], checkpoint, heads: Vec::new(), text: format!("hello {id}") };
+        let message = FirstMessage {
+            id: [id; 16],
+            checkpoint,
+            heads: Vec::new(),
+            recipient_version: None,
+            text: format!("hello {id}"),
+        };
         send_as_bob(&server, "alice", &message.encode().unwrap());
     };
     // The old log's head as it ended says nothing new.

@@ -288,7 +288,7 @@ fn first_message(checkpoint: String, heads: Vec<[u8; 32]>) -> Vec<u8> {
     // Texts that are one and the same are shown once, so that each message here has an id of its own.
     let hash = keyglass_crypto::hash::sha256(&[checkpoint.as_bytes(), &heads.concat()]);
     let id = *hash.first_chunk().unwrap();
-    FirstMessage { id, checkpoint, heads, text: "hello".into() }.encode().unwrap()
+    FirstMessage { id, checkpoint, heads, recipient_version: Some(0), text: "hello".into() }.encode().unwrap()
 }
 
 #[test]

@@ -18,11 +18,12 @@ use keyglass_account::{
     auth::Credential,
     prekey::{KemPreKey, KemPreKeyBatch, LastResortPreKey, PreKeyBatch, PreKeyBundle, SignedPreKey},
     problem::Problem,
+    search_many::{SearchAnswer, SearchManyRequest, encode_answers},
 };
 use keyglass_keytrans::{
     config::DeploymentMode,
     prover::{self, ProverError, ServedHead},
-    wire::{Context, UpdateRequest, Wire},
+    wire::{Context, SearchRequest, UpdateRequest, Wire},
 };
 
 use crate::log::{TestLog, now};
@@ -99,6 +100,7 @@ impl World {
     pub fn honest(&mut self, request: &Request) -> Response {
         match (request.method.as_str(), request.path.as_str()) {
             ("POST", "/v1/search") => self.ask(&request.body, prover::search),
+            ("POST", "/v1/search-many") => self.search_many(&request.body),
             ("GET", "/checkpoint") => Response::ok(self.log.note()),
             ("POST", "/v1/owner-init") => self.ask(&request.body, prover::owner_init),
             ("POST", "/v1/owner-monitor") => self.ask(&request.body, prover::owner_monitor),
@@ -171,6 +173,25 @@ impl World {
             Ok(response) => Response::ok(response.encode().unwrap()),
             Err(error) => refusal(&error),
         }
+    }
+
+    fn search_many(&self, body: &[u8]) -> Response {
+        let SearchManyRequest { mut last, labels } = SearchManyRequest::decode(body).unwrap();
+        let mut answers = Vec::new();
+        for label in labels {
+            let request = SearchRequest { last, label, version: None };
+            answers.push(match prover::search(&self.log, &self.log.head(), &request) {
+                Ok(response) => {
+                    last = Some(self.log.size());
+                    SearchAnswer::Response(response.encode().unwrap())
+                }
+                Err(ProverError::UnknownLabel) => {
+                    SearchAnswer::Problem(Problem::UnknownLabel.uri().to_owned())
+                }
+                Err(error) => return refusal(&error),
+            });
+        }
+        Response::ok(encode_answers(&answers))
     }
 
     fn update(&mut self, body: &[u8]) -> Response {

@@ -367,6 +367,7 @@ fn account(corpus: &mut Corpus) {
         id: [3; 16],
         checkpoint: note(&Checkpoint::new("log.example/one", 7, [5; 32]).unwrap(), &[2]).to_string(),
         heads: vec![[4; 32]; 2],
+        recipient_version: Some(6),
         text: "hello".into(),
     };
     let first = first.encode().unwrap();

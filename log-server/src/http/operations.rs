@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{Request, State},
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use keyglass_account::problem::Problem;
+use keyglass_account::{
+    problem::Problem,
+    search_many::{SEARCH_MANY, SearchManyRequest},
+};
 use keyglass_keytrans::wire::{
     ContactMonitorRequest, DistinguishedRequest, OwnerInitRequest, OwnerMonitorRequest, SearchRequest,
     UpdateRequest, Wire,
@@ -30,6 +33,9 @@ pub(super) const MEDIA_TYPE: &str = "application/octet-stream";
 /// The longest question in bytes: a label, and the 255 entries of a monitoring map.
 const MAX_QUESTION: usize = 4096;
 
+/// The longest question about many labels, in bytes.
+const MAX_SEARCH_MANY: usize = 16 * 1024;
+
 /// The longest update in bytes: several records of the greatest length, or many of a usual one.
 pub const MAX_UPDATE: usize = super::body::MAX_BODY;
 
@@ -38,6 +44,7 @@ pub fn router(log: Arc<Log>) -> Router {
     Router::new()
         .route("/v1/configuration", get(configuration))
         .route("/v1/search", post(question::<SearchRequest>))
+        .route(SEARCH_MANY, post(search_many))
         .route("/v1/contact-monitor", post(question::<ContactMonitorRequest>))
         .route("/v1/owner-init", post(question::<OwnerInitRequest>))
         .route("/v1/owner-monitor", post(question::<OwnerMonitorRequest>))
@@ -56,6 +63,12 @@ async fn question<Q: Question>(State(log): State<Arc<Log>>, request: Request) ->
     Ok(encoded(answers::answer(&log, question).await?))
 }
 
+async fn search_many(State(log): State<Arc<Log>>, request: Request) -> Result<Response, Failure> {
+    let body = octets(request, MAX_SEARCH_MANY).await?;
+    let request = SearchManyRequest::decode(&body).map_err(|error| Failure::new(error.into()).because(error))?;
+    Ok(encoded(answers::search_many(&log, request).await?))
+}
+
 async fn update(State(log): State<Arc<Log>>, request: Request) -> Result<Response, Failure> {
     let authorization = request.headers().get(header::AUTHORIZATION);
     let authorization = authorization.and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -69,13 +82,17 @@ fn encoded(answer: Vec<u8>) -> Response {
 }
 
 async fn decode<T: Wire>(log: &Log, request: Request<Body>, limit: usize) -> Result<T, Failure> {
+    let body = octets(request, limit).await?;
+    T::decode(&body, log.context()).map_err(answers::undecodable)
+}
+
+async fn octets(request: Request<Body>, limit: usize) -> Result<Bytes, Failure> {
     if !is_octets(request.headers()) {
         let wanted = format!("the body must be {MEDIA_TYPE}");
         return Err(Failure::new(Problem::UnsupportedMediaType).because(wanted));
     }
     let too_large = || Failure::new(Problem::BodyTooLarge).because(format!("at most {limit} bytes are read"));
-    let body = to_bytes(request.into_body(), limit).await.map_err(|_| too_large())?;
-    T::decode(&body, log.context()).map_err(answers::undecodable)
+    to_bytes(request.into_body(), limit).await.map_err(|_| too_large())
 }
 
 fn is_octets(headers: &HeaderMap) -> bool {

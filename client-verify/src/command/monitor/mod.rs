@@ -99,13 +99,16 @@ async fn look(context: &mut Context, round: &mut Round) -> Result<(), Failure> {
     }
     // Kept for comparing with other people; and where there is nobody to look at, the log itself is.
     match context.recent_heads().await {
-        Err(failure) if concerns_all(failure.verdict) => Err(failure),
-        Err(failure) => {
-            round.events.push(Event::of_failure(None, failure));
-            Ok(())
-        }
-        Ok(_) => Ok(()),
+        Err(failure) if concerns_all(failure.verdict) => return Err(failure),
+        Err(failure) => round.events.push(Event::of_failure(None, failure)),
+        Ok(_) => {}
     }
+    // Heads that people told of in messages, and that the log did not explain then.
+    for (from, mut failure) in context.settle().await? {
+        failure.message = format!("a head that {from} told of: {}", failure.message);
+        round.events.push(Event::of_failure(None, failure).with("from", from));
+    }
+    Ok(())
 }
 
 impl Round {
