@@ -105,4 +105,31 @@ mod tests {
         }
         assert!(serde_json::from_str::<FailureReason>("\"because\"").is_err());
     }
+
+    /// Whoever is on call finds every reason in the runbook, in this order, and no other.
+    #[test]
+    fn the_runbook_names_every_reason() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let section = text.split("\n## When first messages fail\n").nth(1).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+        let rows: Vec<(&str, &str)> = rows.collect();
+        let names: Vec<&str> = rows.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, FailureReason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>());
+        for (reason, (name, rest)) in FailureReason::ALL.iter().zip(&rows) {
+            let again = rest.split(" | ").nth(1).unwrap();
+            assert_eq!(again, if reason.is_worth_a_retry() { "yes" } else { "no" }, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_operations_page_names_every_problem() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        for problem in crate::problem::Problem::ALL {
+            let row = format!("| `{}` | {} | {} |", problem.name(), problem.status(), problem.title());
+            assert!(text.contains(&row), "{row}");
+        }
+    }
 }

@@ -133,8 +133,7 @@ mod tests {
         let request = SearchManyRequest { last: Some(7), labels: vec![b"bob".to_vec(), vec![9; 255]] };
         let bytes = request.encode();
         assert_eq!(SearchManyRequest::decode(&bytes).unwrap(), request);
-        let answers =
-            vec![SearchAnswer::Response(vec![1; 300]), SearchAnswer::Problem("urn:x".into())];
+        let answers = vec![SearchAnswer::Response(vec![1; 300]), SearchAnswer::Problem("urn:x".into())];
         let encoded = encode_answers(&answers);
         assert_eq!(decode_answers(&encoded).unwrap(), answers);
         for end in 0..bytes.len() {

@@ -214,7 +214,10 @@ impl Verdict {
             }
             Self::Taken => "The label already belongs to another account.",
             Self::Declined => "The server declined the request; its reason is given.",
-            Self::Partial => "Some of the recipient's devices were reached and others were not.",
+            Self::Partial => {
+                "Some of the recipient's devices were reached and others were not; or of several accounts, not all came \
+                 to the same."
+            }
             Self::Undecryptable => "At least one message could not be opened. The reason is given for each.",
             Self::Unproven => "The file is not valid evidence against this log.",
         }

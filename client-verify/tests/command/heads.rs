@@ -382,3 +382,27 @@ fn messages_of_the_format_before_are_still_read() {
     send_as_bob(&server, "alice", &message.finish());
     assert_eq!(alice.done(&["receive"])["messages"][0]["text"], "an older program");
 }
+
+/// `monitor` asks again about what a message told of, so that a watcher does not wait for the next message.
+#[test]
+fn monitoring_asks_again_about_heads_that_were_not_explained() {
+    let server = Server::start();
+    let (alice, bob) = (Person::new(&server), Person::new(&server));
+    bob.done(&["register", "bob"]);
+    alice.done(&["register", "alice"]);
+    let base = server.world().log.clone();
+    server.world().log = branch(&base, 5, b"left");
+    alice.done(&["send", "bob", "hello"]);
+    server.world().log = branch(&base, 9, b"right");
+    bob.done(&["lookup", "alice"]);
+    server.lie(|_, request| {
+        request.path.starts_with("/tile/").then(|| Response::problem(Problem::Unavailable))
+    });
+    bob.done(&["receive", "--timeout", "1"]);
+    let (verdict, _) = bob.json(&["monitor", "--timeout", "1"]);
+    assert_eq!(verdict, Verdict::Verified, "without tiles nobody is accused");
+    server.honest();
+    let (verdict, value) = bob.json(&["monitor"]);
+    assert_eq!(verdict, Verdict::Misbehaving, "{value}");
+    assert_eq!(value["events"].as_array().unwrap().last().unwrap()["from"], "alice");
+}
