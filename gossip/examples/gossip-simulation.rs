@@ -76,10 +76,10 @@ fn plot(rows: &[Row]) -> String {
     let mut svg = String::new();
     let _ = writeln!(
         svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 840 340\" font-family=\"sans-serif\" font-size=\"13\">"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 880 340\" font-family=\"sans-serif\" font-size=\"13\">"
     );
     let _ = writeln!(svg, "<title>Periods until every honest party holds evidence</title>");
-    let _ = writeln!(svg, "<rect width=\"840\" height=\"340\" fill=\"#fff\"/>");
+    let _ = writeln!(svg, "<rect width=\"880\" height=\"340\" fill=\"#fff\"/>");
     for periods in 0..=most as usize {
         let at = y(periods as f64);
         let _ = writeln!(
