@@ -15,7 +15,7 @@ use std::{
 use serde_json::Value;
 
 /// The steps that the demo must not leave out, each with the verdict that it must get.
-const STEPS: [(&str, &str); 19] = [
+const STEPS: [(&str, &str); 23] = [
     ("1. register", "verified"),
     ("2. lookup", "verified"),
     ("2. register", "verified"),
@@ -32,6 +32,10 @@ const STEPS: [(&str, &str); 19] = [
     ("4c. audit", "misbehaving"),
     ("4c. evidence", "verified"),
     ("4c. both sides", "misbehaving"),
+    ("4c. hidden fork, asked for", "ok"),
+    ("4c. hidden fork, shown", "verified"),
+    ("4c. hidden fork, reported", "evidence"),
+    ("4c. hidden fork, evidence", "verified"),
     ("4d. old head", "stale"),
     ("4d. no server", "unreachable"),
     ("4d. honest server", "verified"),
@@ -64,4 +68,6 @@ fn every_verdict_is_the_expected_one() {
         assert!(members.contains(member), "{member} is missing: {members:?}");
     }
     assert_eq!(details("4c. evidence")["faulty_witnesses"], serde_json::json!(["w3"]));
+    assert_eq!(details("4c. hidden fork, evidence")["faulty_witnesses"], serde_json::json!(["w2", "w3"]));
+    assert!(details("4c. hidden fork, reported")["ms_from_fork_to_evidence"].is_u64());
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::split_view::{NO_HEARTBEAT, account};
@@ -25,7 +25,7 @@ use crate::{
 
 /// How long the auditor may take to see what it is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The time in which a fork that somebody reports is to be evidence.
+/// The time in which a fork that somebody reports should be evidence.
 const AIM: Duration = Duration::from_secs(5);
 
 /// Two colluders of three, and an auditor to whom Alice reports.
@@ -58,13 +58,14 @@ pub async fn run(report: &mut Report) -> Result<(), Failed> {
     let why = "w2 and w3 are a quorum, so that her client cannot tell; her report is all that she can do";
     report.answer("4c. hidden fork, shown", &answer, "verified", why);
     let evidence = evidence?;
-    report.line(&format!(
-        "from the first forked head served to evidence at the auditor: {:.2} s, Alice's whole command included",
-        took.as_secs_f64()
-    ));
-    let in_time = if took < AIM { "in time" } else { "late" };
-    let found = Value::Array(evidence.clone());
-    report.verdict("4c. hidden fork, reported", in_time, "in time", "the aim is 5 seconds", found);
+    let why = format!(
+        "{:.2} s from the first forked head served to evidence at the auditor, Alice's whole command included (aim: {} s)",
+        took.as_secs_f64(),
+        AIM.as_secs()
+    );
+    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let found = json!({ "ms_from_fork_to_evidence": ms, "evidence": evidence });
+    report.verdict("4c. hidden fork, reported", "evidence", "evidence", &why, found);
 
     let names = |conviction: &Value| {
         let names = conviction.get("faulty_witnesses").and_then(Value::as_array).cloned().unwrap_or_default();
