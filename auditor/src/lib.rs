@@ -16,11 +16,13 @@
     )
 )]
 
+pub mod alert;
 pub mod audited;
 pub mod check;
 pub mod chunk;
 pub mod cli;
 pub mod clock;
+pub mod dashboard;
 pub mod data_dir;
 pub mod fetch;
 pub mod finding;

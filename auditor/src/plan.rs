@@ -111,6 +111,12 @@ impl Plan {
         self
     }
 
+    /// Where the log is asked for tiles.
+    #[must_use]
+    pub fn source(&self) -> &LogSource {
+        &self.log
+    }
+
     /// A follower of the log.
     #[must_use]
     pub fn follower(&self, records: SharedRecords, clock: Arc<dyn Clock>, meter: Arc<Meter>) -> Follower {

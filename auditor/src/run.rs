@@ -1,6 +1,7 @@
 //! The commands, put together from the parts.
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::{self, Read as _},
     net::SocketAddr,
@@ -21,10 +22,11 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
+    alert::{config::AlertConfigError, store::AlertStoreError},
     cli::{Cli, Common, MissingOption, print_line},
     clock::{Clock, SystemClock},
     data_dir::{self, DataError},
-    fetch::AddressError,
+    fetch::{AddressError, LogSource},
     follow::{AuditError, SharedRecords},
     followed::Logs,
     gossip::GossipError,
@@ -123,6 +125,12 @@ pub enum RunError {
     /// Gossip.
     #[error(transparent)]
     Gossip(#[from] GossipError),
+    /// Who is told of alerts.
+    #[error("alerts: {0}")]
+    AlertConfig(#[from] AlertConfigError),
+    /// The alerts that are retained.
+    #[error(transparent)]
+    Alerts(#[from] AlertStoreError),
     /// The operating system.
     #[error("{0}")]
     System(io::Error),
@@ -139,6 +147,7 @@ impl RunError {
             | Self::Passphrase(_)
             | Self::Tls(_)
             | Self::Settings(_)
+            | Self::AlertConfig(_)
             | Self::LogAddress { .. }
             | Self::NoUrl
             | Self::SameLog(_)
@@ -149,6 +158,7 @@ impl RunError {
             Self::Data(DataError::Key(error)) if KeyFileError::is_of_passphrase(error) => Verdict::Usage,
             Self::Data(_)
             | Self::Records(_)
+            | Self::Alerts(_)
             | Self::Audit(_)
             | Self::Client(_)
             | Self::Listen { .. }
@@ -234,7 +244,7 @@ pub async fn follow(cli: &Cli) -> Result<Verdict, RunError> {
     }
     let metrics = Arc::new(Metrics::default());
     let Common { listen, rate_limit, .. } = options.common;
-    let server = Listening::start(listen, &logs, &metrics, rate_limit, tls)?;
+    let server = Listening::start(listen, &logs, serve::sources([&plan]), &metrics, rate_limit, tls)?;
     let rounds = Rounds { followed, metrics, interval: plan.interval, json };
     let ended = tokio::select! {
         () = stop => Ok(Verdict::Ok),
@@ -255,6 +265,7 @@ impl Listening {
     pub fn start(
         address: Option<SocketAddr>,
         logs: &Arc<Logs>,
+        sources: HashMap<String, LogSource>,
         metrics: &Arc<Metrics>,
         rate_limit: NonZeroU32,
         tls: Option<Tls>,
@@ -263,7 +274,7 @@ impl Listening {
         let fail = |error| RunError::Listen { address, error };
         let listener = server::bind(address).map_err(fail)?;
         let url = server::url(&listener, tls.as_ref()).map_err(fail)?;
-        let router = Service::new(Arc::clone(logs), Arc::clone(metrics)).router(rate_limit);
+        let router = Service::new(Arc::clone(logs), Arc::clone(metrics)).asking(sources).router(rate_limit);
         let server = Server::start(listener, router, tls, Connections::default(), metrics.connections());
         let server = server.map_err(fail)?;
         print_line(&json!({ "listening": url }).to_string());

@@ -1,15 +1,22 @@
 //! `serve`: many logs at once, each in a task of its own. What a log does or fails to do, and whatever is damaged in its
 //! directory, changes nothing for the others.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use keyglass_tlog::cosignature::Cosigner;
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
+    alert::{desk::Desk, store, watch::watch as watch_for_alerts, webhook},
     cli::{Cli, Common},
     clock::{Clock, SystemClock},
     data_dir::{self, Homes},
+    fetch::LogSource,
     follow::SharedRecords,
     followed::{Followed, Logs},
     gossip::{self, Running},
@@ -51,12 +58,20 @@ pub async fn serve(cli: &Cli) -> Result<Verdict, RunError> {
     let book = gossip::open(&options.data, &plans)?;
     let logs = Arc::new(logs(&plans, &key, &clock).passing_on(Arc::clone(&book)));
     let metrics = Arc::new(Metrics::default());
+    let directory = options.config.parent().unwrap_or(Path::new(""));
+    let receivers = settings.alerts.receivers(directory)?;
+    let client = webhook::client(&roots).map_err(RunError::Client)?;
+    let (path, hold) = (options.data.join(store::FILE), settings.alerts.hold());
+    let desk = Desk::open(path, hold, receivers, client, Arc::clone(&clock), metrics.alerts())?;
+    let desk = Arc::new(desk);
     let stop = stop_signal()?;
     let Common { listen, rate_limit, .. } = options.common;
-    let server = Listening::start(listen, &logs, &metrics, rate_limit, tls)?;
+    let server = Listening::start(listen, &logs, sources(&plans), &metrics, rate_limit, tls)?;
     let start = |peers| Running::start(&logs, &book, peers, options.gossip_period, &roots);
     let gossip = options.peers.map(start).transpose()?;
     let mut tasks = JoinSet::new();
+    tasks.spawn(watch_for_alerts(Arc::clone(&logs), Arc::clone(&desk)));
+    tasks.spawn(async move { desk.run().await });
     for (plan, followed) in plans.into_iter().zip(logs.all()) {
         let keeper = Keeper {
             rounds: Rounds {
@@ -79,6 +94,13 @@ pub async fn serve(cli: &Cli) -> Result<Verdict, RunError> {
     }
     server.stop().await;
     Ok(Verdict::Ok)
+}
+
+/// Where each log of these plans is asked for entries, by its id.
+pub fn sources<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> HashMap<String, LogSource> {
+    let shows = |plan: &&Plan| plan.trust.has_checkpoints();
+    let source = |plan: &Plan| (hex::encode(plan.trust.id()), plan.source().clone());
+    plans.into_iter().filter(shows).map(source).collect()
 }
 
 /// The logs of these plans, of which nothing is open yet.

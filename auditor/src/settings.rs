@@ -14,6 +14,7 @@ use std::{
 use serde::Deserialize;
 
 pub use self::error::SettingsError;
+use crate::alert::config::AlertConfig;
 
 /// The longest configuration file that is read, in bytes.
 pub const MAX_SETTINGS_LEN: u64 = 1 << 20;
@@ -36,6 +37,9 @@ pub struct Settings {
     /// Other auditors, which are asked about every log.
     #[serde(default, rename = "auditor")]
     pub auditors: Vec<AuditorSettings>,
+    /// Who is told when something is wrong.
+    #[serde(default)]
+    pub alerts: AlertConfig,
 }
 
 /// A log to follow.
@@ -188,7 +192,8 @@ mod tests {
     fn a_file_says_what_is_followed() {
         let text = format!(
             "{LOG}policy = \"a.policy\"\nmonitoring = {{ w1 = \"https://w1.example/m\" }}\ninterval_ms = 250\n\
-             [[auditor]]\nname = \"b\"\nurl = \"https://b.example\"\n"
+             [[auditor]]\nname = \"b\"\nurl = \"https://b.example\"\n\
+             [alerts]\nhold_seconds = 30\n[[alerts.command]]\nname = \"c\"\nargv = [\"/bin/true\"]\n"
         );
         let settings = Settings::parse(&text).unwrap();
         let log = &settings.logs[0];
@@ -196,6 +201,7 @@ mod tests {
         assert_eq!(LogSettings::or(log.interval_ms, Duration::from_secs(5)), Duration::from_millis(250));
         assert_eq!(LogSettings::or(log.timeout_ms, Duration::from_secs(5)), Duration::from_secs(5));
         assert_eq!(settings.auditors[0].name, "b");
+        assert_eq!((settings.alerts.hold_seconds, settings.alerts.command.len()), (30, 1));
     }
 
     #[test]
@@ -226,6 +232,7 @@ mod tests {
             (format!("{LOG}interval_ms = 0\n"), "interval_ms"),
             (format!("{LOG}timeout_ms = 86400001\n"), "timeout_ms"),
             (format!("{LOG}patience_ms = -1\n"), "invalid value"),
+            (format!("{LOG}[alerts]\nholds = 1\n"), "unknown field"),
             (format!("{LOG}[[auditor]]\nname = \"b\"\n"), "missing field"),
             (" ".repeat(1 << 21), "longer than"),
         ] {

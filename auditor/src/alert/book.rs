@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::notice::{FORMAT, Notice, Observation, Severity, Transition};
 
 /// The most alerts that are tracked at a time, over all logs. Graver ones take the place of others.
-pub const MAX_ALERTS: usize = 4096;
+pub const MAX_ALERTS: usize = 1024;
 
 /// One key of one log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +85,14 @@ impl Book {
             self.make_room(what.severity);
             if self.tracked.len() < MAX_ALERTS {
                 let (log, since_ms) = (log.to_owned(), now.0);
-                self.tracked.push(Tracked { log, what, since_ms, open: None, changed_ms: None, absent_ms: None });
+                self.tracked.push(Tracked {
+                    log,
+                    what,
+                    since_ms,
+                    open: None,
+                    changed_ms: None,
+                    absent_ms: None,
+                });
             }
         }
         self.settle(Some(log), now, hold)
@@ -94,8 +101,9 @@ impl Book {
     /// Keeps the alerts of these logs: the others are not followed any more, which resolves what was wrong with them.
     pub fn retain(&mut self, logs: &[&str], now: UnixMillis) -> Vec<Notice> {
         let now = self.forward(now);
-        let (kept, left): (Vec<_>, Vec<_>) =
-            core::mem::take(&mut self.tracked).into_iter().partition(|tracked| logs.contains(&tracked.log.as_str()));
+        let (kept, left): (Vec<_>, Vec<_>) = core::mem::take(&mut self.tracked)
+            .into_iter()
+            .partition(|tracked| logs.contains(&tracked.log.as_str()));
         self.tracked = kept;
         let mut notices = Vec::new();
         for mut tracked in left {
@@ -152,7 +160,10 @@ impl Book {
         if self.tracked.len() < MAX_ALERTS {
             return;
         }
-        let lesser = self.tracked.iter().position(|tracked| tracked.open.is_none() && tracked.what.severity < severity);
+        let lesser = self
+            .tracked
+            .iter()
+            .position(|tracked| tracked.open.is_none() && tracked.what.severity < severity);
         if let Some(index) = lesser {
             self.tracked.swap_remove(index);
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::notice::Notice;
 
 /// The most deliveries that wait at a time. Beyond that the oldest is given up.
-pub const MAX_WAITING: usize = 8192;
+pub const MAX_WAITING: usize = 2048;
 /// How often one delivery is tried: with the pauses below, over about 20 hours.
 pub const MAX_ATTEMPTS: u32 = 40;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -16,6 +16,7 @@ use prometheus_client::{
 
 use super::{Problem, Service};
 use crate::{
+    alert::desk::AlertMetrics,
     overview::LogOverview,
     report::{Report, WitnessState},
     verdict::Verdict,
@@ -65,6 +66,7 @@ pub struct Metrics {
     witness_size: Family<WitnessLabels, Gauge>,
     witness_agrees: Family<WitnessLabels, Gauge>,
     connections: Connections,
+    alerts: AlertMetrics,
 }
 
 impl Default for Metrics {
@@ -109,6 +111,8 @@ impl Default for Metrics {
         registry.register("witness_agrees", "1 if that head is one of the log's", witness_agrees.clone());
         let connections = Connections::default();
         connections.register(&mut registry);
+        let alerts = AlertMetrics::default();
+        alerts.register(&mut registry);
         Self {
             registry,
             rounds,
@@ -130,6 +134,7 @@ impl Default for Metrics {
             witness_size,
             witness_agrees,
             connections,
+            alerts,
         }
     }
 }
@@ -188,6 +193,12 @@ impl Metrics {
     #[must_use]
     pub fn connections(&self) -> Connections {
         self.connections.clone()
+    }
+
+    /// The counts of alerts that are shown with the rest, for the desk to keep.
+    #[must_use]
+    pub fn alerts(&self) -> AlertMetrics {
+        self.alerts.clone()
     }
 
     pub(super) fn reported(&self) {

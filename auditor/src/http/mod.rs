@@ -11,7 +11,7 @@ mod limits;
 mod metrics;
 mod problem;
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -24,7 +24,7 @@ use serde::Deserialize;
 use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
 
 pub use self::{metrics::Metrics, problem::Problem};
-use crate::followed::Logs;
+use crate::{dashboard::Pages, fetch::LogSource, followed::Logs};
 
 /// The longest body that is read, in bytes: no file of evidence is longer, and no note.
 pub const MAX_BODY: usize = 2 * keyglass_tlog::note::MAX_NOTE_LEN + 8192;
@@ -38,6 +38,7 @@ const HANDED_IN_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();
 pub struct Service {
     logs: Arc<Logs>,
     metrics: Arc<Metrics>,
+    pages: Arc<Pages>,
 }
 
 /// Which log is asked about: its id ([`keyglass_keytrans::config::Configuration::log_id`]) in lower-case hexadecimal.
@@ -51,7 +52,15 @@ impl Service {
     /// Puts a service together.
     #[must_use]
     pub fn new(logs: Arc<Logs>, metrics: Arc<Metrics>) -> Self {
-        Self { logs, metrics }
+        let pages = Pages::new(Arc::clone(&logs), HashMap::new());
+        Self { logs, metrics, pages }
+    }
+
+    /// Has entries of logs shown, which are asked for at these sources, by the logs' ids.
+    #[must_use]
+    pub fn asking(self, sources: HashMap<String, LogSource>) -> Self {
+        let pages = Pages::new(Arc::clone(&self.logs), sources);
+        Self { pages, ..self }
     }
 
     /// The logs.
@@ -81,6 +90,7 @@ impl Service {
             .route("/gossip/v1/evidence", get(gossip::list))
             .route("/gossip/v1/evidence/{id}", get(gossip::text))
             .merge(handed_in)
+            .merge(Arc::clone(&self.pages).router())
             .fallback(|| async { Problem::NotFound })
             .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
             .layer(DefaultBodyLimit::disable())
