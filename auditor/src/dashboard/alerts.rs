@@ -7,6 +7,7 @@ use crate::{
     alert::watch::severity,
     incident::Incident,
     overview::{EvidenceOverview, LogOverview, Overview},
+    verdict::Verdict,
 };
 
 /// The most of each list that is shown.
@@ -26,7 +27,7 @@ pub(super) fn banner(overview: &Overview) -> Markup {
         "{open} {} open. The gravest: {}: {}",
         if open == 1 { "alert is" } else { "alerts are" },
         text(&log.name, 64),
-        text(&incident.detail, 240)
+        words(incident)
     );
     html! {
         div class={ "note " (tone(Some(incident.verdict))) } data-announce=(words) {
@@ -69,7 +70,7 @@ pub(super) fn list(overview: &Overview) -> Markup {
             ul {
                 @for (log, incident) in resolved.into_iter().take(MOST) {
                     li {
-                        (text(&log.name, 64)) ": " (text(&incident.detail, 300)) ", from " (at(incident.since_ms, now))
+                        (text(&log.name, 64)) ": " (words(incident)) ", from " (at(incident.since_ms, now))
                         @if let Some(resolved) = incident.resolved_ms { " until " (at(resolved, now)) }
                     }
                 }
@@ -82,9 +83,9 @@ pub(super) fn list(overview: &Overview) -> Markup {
 pub(super) fn of_log(log: &LogOverview, now: u64) -> Markup {
     html! {
         @for evidence in log.evidence.iter().take(MOST) { (proof(log, evidence)) }
-        @for incident in log.incidents.iter().take(MOST) {
+        @for incident in log.incidents.iter().filter(|incident| !told_by_evidence(log, incident)).take(MOST) {
             div class={ "note " (tone_of(severity(incident.verdict))) } {
-                p { strong { (text(&incident.detail, 400)) } }
+                p { strong { (words(incident)) } }
                 p { (verdict(Some(incident.verdict))) " " small { code { (text(&incident.key, 120)) } ", since " (ago(incident.since_ms, now)) } }
             }
         }
@@ -110,4 +111,16 @@ fn proof(log: &LogOverview, evidence: &EvidenceOverview) -> Markup {
             }
         }
     }
+}
+
+/// An incident in words. That of a lie names a file of this machine, which is nobody's business: the evidence has its own link.
+fn words(incident: &Incident) -> String {
+    if incident.verdict == Verdict::Misbehaving {
+        return "the log signed two histories, and there is proof".to_owned();
+    }
+    text(&incident.detail, 300)
+}
+
+fn told_by_evidence(log: &LogOverview, incident: &Incident) -> bool {
+    incident.verdict == Verdict::Misbehaving && !log.evidence.is_empty()
 }

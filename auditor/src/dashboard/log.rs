@@ -10,6 +10,7 @@ use super::{
 use crate::{
     overview::{LogOverview, VantageKind, VantageOverview, WitnessOverview},
     progress::Progress,
+    verdict::Verdict,
 };
 
 /// The points of the table beside the plot.
@@ -54,6 +55,8 @@ pub(super) fn content(log: &LogOverview, now: u64, has_entries: bool) -> Markup 
 
 /// What changes.
 pub(super) fn status(log: &LogOverview, now: u64) -> Markup {
+    // A lie is told above, with its evidence.
+    let findings = || log.findings.iter().filter(|finding| finding.verdict != Verdict::Misbehaving);
     html! {
         div class={ "note " (tone(log.verdict)) } {
             p { (verdict(log.verdict)) " " (log.meaning) "." }
@@ -74,10 +77,10 @@ pub(super) fn status(log: &LogOverview, now: u64) -> Markup {
         @if log.vantage_points.is_empty() {
             p { "Nobody else has shown a head yet. Clients report theirs with " code { "--auditor" } "." }
         } @else { (vantage_points(log, now)) }
-        @if !log.findings.is_empty() {
+        @if findings().next().is_some() {
             h2 { "Found in the last round" }
             ul {
-                @for finding in log.findings.iter().take(64) { li { code { (finding.kind) } ": " (text(&finding.detail, 400)) } }
+                @for finding in findings().take(64) { li { code { (finding.kind) } ": " (text(&finding.detail, 400)) } }
             }
         }
     }

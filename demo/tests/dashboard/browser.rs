@@ -124,7 +124,7 @@ impl Browser {
     pub async fn width(&self, width: Option<u32>) {
         match width {
             Some(width) => {
-                let size = json!({ "width": width, "height": 740, "deviceScaleFactor": 1, "mobile": true });
+                let size = json!({ "width": width, "height": 740, "deviceScaleFactor": 1, "mobile": false });
                 self.devtools("Emulation.setDeviceMetricsOverride", size).await;
             }
             None => {

@@ -18,7 +18,7 @@ const all = (selector) => [...document.querySelectorAll(selector)];
 if (document.documentElement.lang !== "en") bad.push("no language");
 for (const [selector, count] of [["h1", 1], ["main", 1], ["header", 1], ["footer", 1], ["title", 1]])
   if (all(selector).length !== count) bad.push(`${all(selector).length} times ${selector}`);
-const wide = document.documentElement.scrollWidth - innerWidth;
+const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
 if (wide > 0) {
   bad.push(`wider than the window by ${wide}`);
   for (const e of all("main *")) if (e.getBoundingClientRect().right > innerWidth + 1) bad.push(`${e.tagName}.${e.className}: ${e.textContent.slice(0, 60)}`);
