@@ -25,15 +25,3 @@ pub fn meant(context: &Context, common: &Common, typed: &str) -> Result<String, 
         }
     }
 }
-
-/// As [`meant`], where a label may be left out.
-///
-/// # Errors
-/// As [`meant`].
-pub fn meant_if_any(
-    context: &Context,
-    common: &Common,
-    typed: Option<&str>,
-) -> Result<Option<String>, Failure> {
-    typed.map(|typed| meant(context, common, typed)).transpose()
-}

@@ -8,8 +8,9 @@ use keyglass_crypto::sign::VerifyingKey;
 use qrcode::{QrCode, render::unicode::Dense1x2};
 
 use super::{
-    args::LinkCommand,
+    args::{Common, LinkCommand},
     context::Context,
+    label::meant,
     outcome::{Failure, Outcome},
     own, random,
 };
@@ -23,9 +24,12 @@ use crate::{
 ///
 /// # Errors
 /// The verdicts of a look-up and of a request.
-pub async fn run(context: &mut Context, command: &LinkCommand) -> Result<Outcome, Failure> {
+pub async fn run(context: &mut Context, common: &Common, command: &LinkCommand) -> Result<Outcome, Failure> {
     match command {
-        LinkCommand::Offer { label, accept_change } => offer(context, label, *accept_change).await,
+        LinkCommand::Offer { label, accept_change } => {
+            let label = meant(context, common, label)?;
+            offer(context, &label, *accept_change).await
+        }
         LinkCommand::Finish { label } => finish(context, label.as_deref()).await,
     }
 }

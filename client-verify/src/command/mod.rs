@@ -128,24 +128,21 @@ async fn perform(
         }
         Command::Link(command) => {
             let mut context = open(common, stderr).await?;
-            let outcome = link::run(&mut context, &command).await?;
+            let outcome = link::run(&mut context, common, &command).await?;
             marked(&context, outcome)
         }
         Command::Rotate { from } => {
             let mut context = open(common, stderr).await?;
-            let from = label::meant_if_any(&context, common, from.as_deref())?;
             let outcome = rotate::run(&mut context, from.as_deref()).await?;
             marked(&context, outcome)
         }
         Command::Lock { from } => {
             let mut context = open(common, stderr).await?;
-            let from = label::meant_if_any(&context, common, from.as_deref())?;
             let outcome = lock::run(&mut context, from.as_deref(), true).await?;
             marked(&context, outcome)
         }
         Command::Unlock { from } => {
             let mut context = open(common, stderr).await?;
-            let from = label::meant_if_any(&context, common, from.as_deref())?;
             let outcome = lock::run(&mut context, from.as_deref(), false).await?;
             marked(&context, outcome)
         }
@@ -164,7 +161,6 @@ async fn perform(
         }
         Command::Backup { file, passphrase_file, from } => {
             let context = open(common, stderr).await?;
-            let from = label::meant_if_any(&context, common, from.as_deref())?;
             backup::backup(&context, &file, from.as_deref(), passphrase_file.as_deref())?
         }
         Command::Restore { file, passphrase_file, remove_device } => {
@@ -182,7 +178,6 @@ async fn perform(
         }
         Command::SafetyNumber { label, from, compare } => {
             let mut context = open(common, stderr).await?;
-            let from = label::meant_if_any(&context, common, from.as_deref())?;
             let label = label::meant(&context, common, &label)?;
             let outcome =
                 safety_number::run(&mut context, &label, from.as_deref(), compare.as_deref()).await?;
@@ -190,7 +185,6 @@ async fn perform(
         }
         Command::Send { labels, text, from, accept_change } => {
             let mut context = open(common, stderr).await?;
-            let from = label::meant_if_any(&context, common, from.as_deref())?;
             let meant = |label: &String| label::meant(&context, common, label);
             let labels = labels.iter().map(meant).collect::<Result<Vec<String>, _>>()?;
             let outcome = send::run(&mut context, &labels, &text, from.as_deref(), accept_change).await?;

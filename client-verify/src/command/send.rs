@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use keyglass_account::label::normalise;
 use serde_json::{Value, json};
 
 use super::{
@@ -166,7 +167,10 @@ pub(super) fn own_account(context: &Context, from: Option<&str>) -> Result<OwnAc
         None => Err(no_account(&format!("{} is not published yet; run register again", account.label))),
     };
     if let Some(from) = from {
-        let account = context.home.account(from)?;
+        let account = match (context.home.account(from)?, normalise(from)) {
+            (None, Ok(label)) => context.home.account(label.as_str())?,
+            (account, _) => account,
+        };
         return published(account.ok_or_else(|| no_account(&format!("this home has no account {from}")))?);
     }
     let mut accounts = context.home.accounts()?;

@@ -17,6 +17,7 @@ mod heads;
 mod histories;
 mod honest;
 mod hostile;
+mod labels;
 mod linking;
 mod log;
 mod messages;
