@@ -7,7 +7,10 @@
 //! A backup is a sealed file (see [`keyglass_crypto::sealed`]) with the identity and a key of its own, and after it one line in
 //! hexadecimal digits: the people met, encrypted under that key, with the sealed file as associated data.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    path::Path,
+};
 
 use keyglass_account::{author::Draft, verify::ValidRecord};
 use keyglass_crypto::{aead, secret::Secret, sign::SigningKey};
@@ -244,8 +247,8 @@ fn meet(context: &mut Context, met: Met) -> Result<usize, Failure> {
     let mut contacts = context.contacts.clone();
     let mut count = 0_usize;
     for (label, contact) in met {
-        if !contacts.by_label.contains_key(&label) {
-            contacts.by_label.insert(label, contact);
+        if let Entry::Vacant(place) = contacts.by_label.entry(label) {
+            place.insert(contact);
             count = count.saturating_add(1);
         }
     }

@@ -55,7 +55,9 @@ pub async fn run(context: &mut Context, options: &Options<'_>) -> Result<Outcome
             let version = account.published.unwrap_or(0);
             return finish(context, *account, own::Published { version, skipped: 0 }, &[]).await;
         }
-        Unfinished::Known(known) => as_it_stands(context, options, known, &signer).await?,
+        Unfinished::Known(known) => {
+            as_it_stands(context, options, known.map(|known| *known), &signer).await?
+        }
     };
     let removed = leaving(context, &account, options.keep_devices)?;
     own::owned(context, label.as_bytes(), greatest).await?;
@@ -71,7 +73,7 @@ enum Unfinished {
     /// An earlier run had recovered the account, and did not live to say so.
     Done(Box<OwnAccount>),
     /// What this home knows of the account.
-    Known(Option<OwnAccount>),
+    Known(Option<Box<OwnAccount>>),
 }
 
 async fn unfinished(context: &mut Context, label: &str, signer: &SigningKey) -> Result<Unfinished, Failure> {
@@ -88,7 +90,7 @@ async fn unfinished(context: &mut Context, label: &str, signer: &SigningKey) -> 
     if settled && by_this_key(own::known(context, &account)?.record()) {
         return Ok(Unfinished::Done(Box::new(account)));
     }
-    Ok(Unfinished::Known(Some(account)))
+    Ok(Unfinished::Known(Some(Box::new(account))))
 }
 
 /// The account as the log has it, in this home's hands but for its identity.

@@ -71,7 +71,7 @@ fn account(label: &str, seed: u8) -> (OwnAccount, ProvenAccount, Vec<PreKeyBundl
         keys,
     });
     let bundles = (0..u16::try_from(KEYS).unwrap())
-        .map(|index| PreKeyBundle { signed_prekey: signed.clone(), one_time: batch.entry(index), kem: None })
+        .map(|index| PreKeyBundle { signed_prekey: signed, one_time: batch.entry(index), kem: None })
         .collect();
     let suites = vec![Suite::X3DH];
     let named = Device::sign(ORIGIN, label.as_bytes(), 1, &signing, dh, suites, UnixMillis(1));
