@@ -2,6 +2,7 @@
 //!
 //! Without default features this is the verifying half alone: pure code, no I/O, no clock, no random numbers.
 //!
+//! - [`prekeys`]: the life of a device's prekeys: when they are made, and what is done when the server's idea of them differs.
 //! - [`proven`]: the key gate; each step from a search response to a usable bundle is a type of its own.
 //! - [`x3dh`]: the handshake over a proven bundle, and the first message.
 //! - [`messaging`]: first messages in a world that delays, repeats and loses them, step by step.
@@ -22,6 +23,7 @@
 )]
 
 pub mod messaging;
+pub mod prekeys;
 pub mod proven;
 pub mod state;
 pub mod verdict;

@@ -187,6 +187,8 @@ pub enum Command {
     Monitor(MonitorOptions),
     /// Keep looking, in the background, and tell what has changed. One at a time for a home and a log
     Watch(WatchOptions),
+    /// Say what the log-server holds of your devices' prekeys, and whether it is what they have
+    Prekeys(PrekeysOptions),
     /// List the people whom this home has met, or say who of them is watched
     Contacts(ContactsOptions),
     /// Show the log's distinguished heads, which everybody should see alike, or compare them with somebody else's
@@ -278,6 +280,18 @@ pub enum RecoveryCommand {
         #[arg(long, value_name = "LABEL")]
         from: Option<String>,
     },
+}
+
+/// Whose prekeys, and what to do about them.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PrekeysOptions {
+    /// Only those of your account LABEL
+    #[arg(long, value_name = "LABEL")]
+    pub label: Option<String>,
+    /// Repair what differs and upload what is lacking now, which tells the server and whoever watches your pool that you are
+    /// there. `keyglass watch` does it at times that are drawn beforehand
+    #[arg(long)]
+    pub refill: bool,
 }
 
 /// Who is watched.

@@ -54,7 +54,7 @@ use serde_json::{Map, Value, json};
 
 pub use args::{
     Arguments, Command, Common, ContactsOptions, DeviceCommand, EvidenceCommand, ExportOptions, LinkCommand,
-    MonitorOptions, NoteCommand, PolicyCommand, ProofCommand, RecoveryCommand, WatchOptions,
+    MonitorOptions, NoteCommand, PolicyCommand, PrekeysOptions, ProofCommand, RecoveryCommand, WatchOptions,
 };
 use context::Context;
 use outcome::{Failure, Outcome};
@@ -211,6 +211,10 @@ async fn perform(
         }
         Command::Watch(WatchOptions { once: true, .. }) => {
             return monitor_once(common, None, stdout, stderr).await;
+        }
+        Command::Prekeys(options) => {
+            let mut context = open(common, stderr).await?;
+            prekeys::run(&mut context, &options).await?
         }
         Command::Contacts(options) => {
             let mut context = open(common, stderr).await?;

@@ -32,6 +32,13 @@ pub struct OwnDeviceState {
     /// Its ML-KEM prekeys. Homes from before PQXDH have none.
     #[serde(default)]
     pub kem: KemPreKeys,
+    /// No batch below this is handed out any more, whatever the device still has of it: it has found that the server's idea of
+    /// its pool and its own differ.
+    #[serde(default)]
+    pub min_floor: u32,
+    /// When the device looks after its prekeys next, milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub maintain_at: Option<u64>,
     /// Numbers that were given out, of prekeys that may be erased since: none is ever given out again.
     pub counters: Counters,
     /// The handshakes that were accepted without a one-time prekey. Each is kept as long as its signed prekey, without which
@@ -127,6 +134,8 @@ impl OwnDeviceState {
             signed_prekeys: Vec::new(),
             batches: Vec::new(),
             kem: KemPreKeys::default(),
+            min_floor: 0,
+            maintain_at: None,
             counters: Counters { signed_prekey: 1, batch: 1, one_time: 1 },
             seen: Vec::new(),
             sessions: Vec::new(),
@@ -235,7 +244,7 @@ impl OwnDeviceState {
     pub fn floor(&self) -> u32 {
         let oldest = self.batches.first().map(|batch| batch.number);
         let oldest_kem = self.kem.batches.first().map(|batch| batch.number);
-        oldest.into_iter().chain(oldest_kem).min().unwrap_or(self.counters.batch)
+        oldest.into_iter().chain(oldest_kem).min().unwrap_or(self.counters.batch).max(self.min_floor)
     }
 
     /// Adds a batch, whose number is [`Counters::batch`] and whose keys start at [`Counters::one_time`].
@@ -247,12 +256,12 @@ impl OwnDeviceState {
     }
 
     /// How many one-time prekeys are not used up, of those that have not expired at `now` (milliseconds since the Unix
-    /// epoch).
+    /// epoch) and that others may still get.
     #[must_use]
     pub fn live_one_time(&self, now: u64) -> usize {
         self.batches
             .iter()
-            .filter(|batch| batch.expires > now)
+            .filter(|batch| batch.expires > now && batch.number >= self.min_floor)
             .flat_map(|batch| &batch.keys)
             .filter(|key| key.secret.is_some())
             .count()

@@ -243,7 +243,10 @@ impl World {
         let x25519 = pool.batches.iter().map(|batch| (batch.header(), batch.prekeys().last().unwrap().id));
         let kem = pool.kem_batches.iter().map(|batch| (batch.header(), batch.prekeys().last().unwrap().id));
         let last = x25519.chain(kem).max_by_key(|(header, _)| header.batch);
+        let left = |count: usize| u32::try_from(count.saturating_sub(pool.handed_out)).unwrap();
         PreKeyStatus {
+            one_time: left(pool.batches.iter().map(|batch| batch.prekeys().len()).sum()),
+            one_time_kem: left(pool.kem_batches.iter().map(|batch| batch.prekeys().len()).sum()),
             last_resort: pool.last_resort.as_ref().map(|key| SignedPreKeyStatus {
                 id: key.id,
                 expires: key.expires.0,

@@ -47,6 +47,8 @@ fn swap(origin: &str, body: &[u8]) -> Option<Vec<u8>> {
         if let BundleResult::Bundle(bundle) = &target.result {
             let honest = PreKeyBundle::decode(bundle.as_bytes()).ok()?;
             let forged = forge(origin, target.target.label.as_bytes(), &honest.signed_prekey).ok()?;
+            // What else there is may stay: it is refused for the keys that everything hangs on.
+            let forged = PreKeyBundle { kem: honest.kem, ..forged };
             target.result = BundleResult::Bundle(Base64::new(forged.encode()).ok()?);
         }
     }

@@ -44,13 +44,20 @@ pub const FAMILIES: &[&str] = &[POOLS, SIGNED, BATCHES, ANSWERS, NOTES, LAST_RES
 /// Prekeys in RocksDB.
 pub struct RocksPreKeys {
     db: Arc<DB>,
+    sync: bool,
 }
 
 impl RocksPreKeys {
     /// The prekeys in a database that was opened with [`FAMILIES`].
     #[must_use]
     pub fn new(db: Arc<DB>) -> Self {
-        Self { db }
+        Self { db, sync: true }
+    }
+
+    /// The same prekeys with commits that a crash of the machine may undo: for filling a database before it is served.
+    #[must_use]
+    pub fn without_durability(self) -> Self {
+        Self { sync: false, ..self }
     }
 
     fn family(&self, name: &'static str) -> Result<&ColumnFamily, StoreError> {
@@ -293,7 +300,7 @@ impl PreKeyStore for RocksPreKeys {
             }
         }
         let mut options = WriteOptions::default();
-        options.set_sync(true);
+        options.set_sync(self.sync);
         self.db.write_opt(out, &options).map_err(failed)
     }
 }

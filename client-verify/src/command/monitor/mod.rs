@@ -74,6 +74,8 @@ async fn look(context: &mut Context, round: &mut Round) -> Result<(), Failure> {
         };
         let looked = own::look(context, &account, published, round).await;
         round.take(&account.label, looked)?;
+        let maintained = prekeys(context, &account.label, round).await;
+        round.take(&account.label, maintained)?;
         round.checked.own = round.checked.own.saturating_add(1);
         own.push(account.label);
     }
@@ -107,6 +109,23 @@ async fn look(context: &mut Context, round: &mut Round) -> Result<(), Failure> {
     for (from, mut failure) in context.settle().await? {
         failure.message = format!("a head that {from} told of: {}", failure.message);
         round.events.push(Event::of_failure(None, failure).with("from", from));
+    }
+    Ok(())
+}
+
+/// Looks after an own account's prekeys, where it is time. What the server's pool differed in is told; it is repaired.
+async fn prekeys(context: &Context, label: &str, round: &mut Round) -> Result<(), Failure> {
+    // Looking may have changed what is stored.
+    let Some(mut account) = context.home.account(label)? else { return Ok(()) };
+    for (device, maintained) in context.maintain_due(&mut account).await? {
+        if !maintained.differences.is_empty() {
+            let told: Vec<String> = maintained.differences.iter().map(ToString::to_string).collect();
+            let text = format!("{label}, device {device}: new prekeys, since {}", told.join(" and "));
+            let event = Event::new("prekeys_differed", Verdict::Updated, label, text);
+            round
+                .events
+                .push(event.with("device", device).with("differences", maintained.differences).passing());
+        }
     }
     Ok(())
 }

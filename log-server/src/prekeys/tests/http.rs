@@ -63,6 +63,37 @@ async fn upload_status_and_fetch() {
 }
 
 #[tokio::test]
+async fn a_label_alone_stands_for_all_devices_of_its_account() {
+    let stage = Stage::stocked(5);
+    let (bob, second) = (&stage.world.bob, Actor::new("bob", 2));
+    stage.world.accounts.publish(&second);
+    let pool = upload(Some(&signed_prekey(&second, 1, 0)), &[&batch(&second, 1, 1, 5)]);
+    stage.service.upload(&caller(&second), &pool).unwrap();
+    let id = "07".repeat(16);
+    let body = json!({ "request_id": id, "accounts": ["Ym9i", "bm9ib2R5"] });
+    let answer = post(&stage, &body).await;
+    let Bundles { bundles, unknown } = answer.json();
+    assert_eq!(
+        bundles.iter().map(|bundle| bundle.target.clone()).collect::<Vec<_>>(),
+        [target(bob), target(&second)]
+    );
+    assert_eq!(unknown, [Base64::new(b"nobody".to_vec()).unwrap()]);
+    assert!(bundles.iter().all(|bundle| matches!(bundle.result, BundleResult::Bundle(_))));
+    // The same again, by label or by device, is the same, and burns nothing.
+    assert_eq!(post(&stage, &body).await.body, answer.body);
+    let named = json!({ "request_id": id, "targets": [target(&second), target(bob), target(bob)] });
+    let again = post(&stage, &named).await.json::<Bundles>().bundles;
+    assert_eq!([&again[1], &again[0], &again[2]], [&bundles[0], &bundles[1], &bundles[0]]);
+    assert_eq!(stage.service.status(&bob.name).unwrap().one_time, 4);
+
+    for device in 3..=258 {
+        stage.world.accounts.publish(&Actor::new("bob", device));
+    }
+    let body = json!({ "request_id": id, "accounts": ["Ym9i"] });
+    assert_eq!(post(&stage, &body).await.problem(), Problem::TooManyDevices);
+}
+
+#[tokio::test]
 async fn every_refused_upload_has_its_type() {
     let stage = Stage::stocked(5);
     let bob = &stage.world.bob;

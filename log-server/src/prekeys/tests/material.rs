@@ -95,15 +95,40 @@ pub(crate) fn kem_upload(
     first_id: u32,
     count: u16,
 ) -> UploadPreKeys {
-    let prekeys = (0..u32::from(count))
-        .map(|i| OneTimeKemPreKey { id: first_id + i, key: kem_key("one-time", first_id + i) });
-    let (label, device) = (&actor.name.label, actor.name.device);
-    let expires = UnixMillis(START.0 + 60 * DAY);
-    let batch = KemPreKeyBatch::sign(ORIGIN, label, &actor.key(), device, number, expires, prekeys.collect())
-        .unwrap();
-    let last_resort = last_resort_living(actor, last_resort, 0, UnixMillis(START.0 + 30 * DAY));
+    let lives = (START, UnixMillis(START.0 + 60 * DAY));
+    let last = last_resort_living(actor, last_resort, 0, UnixMillis(START.0 + 30 * DAY));
     UploadPreKeys {
-        last_resort: Some(Base64::new(last_resort.encode()).unwrap()),
+        last_resort: Some(Base64::new(last.encode()).unwrap()),
+        ..kem_upload_living(actor, (last_resort, 0), (number, first_id, count), lives)
+    }
+}
+
+/// A last-resort prekey with this id and floor, and a batch: its number, first id and count. Both live from and until then.
+pub(crate) fn kem_upload_living(
+    actor: &Actor,
+    (last_resort, floor): (u32, u32),
+    (number, first_id, count): (u32, u32, u16),
+    (created, expires): (UnixMillis, UnixMillis),
+) -> UploadPreKeys {
+    let (label, device, signing_key) = (&actor.name.label, actor.name.device, actor.key());
+    let prekeys = (0..u32::from(count))
+        .map(|i| OneTimeKemPreKey { id: first_id + i, key: kem_key("one-time", first_id + i) })
+        .collect();
+    let batch = KemPreKeyBatch::sign(ORIGIN, label, &signing_key, device, number, expires, prekeys).unwrap();
+    let key = kem_key("last resort", last_resort);
+    let last = LastResortPreKey::sign(
+        ORIGIN,
+        label,
+        &signing_key,
+        device,
+        last_resort,
+        key,
+        created,
+        expires,
+        floor,
+    );
+    UploadPreKeys {
+        last_resort: Some(Base64::new(last.unwrap().encode()).unwrap()),
         kem_batches: vec![Base64::new(batch.encode()).unwrap()],
         ..UploadPreKeys::default()
     }
