@@ -12,7 +12,9 @@ mod support;
 
 use std::{fs, path::Path};
 
-use keyglass_account::api::{BUNDLES, Base64, BundleResult, Bundles, FetchBundles, Id128, TOKENS, TokenIssued};
+use keyglass_account::api::{
+    BUNDLES, Base64, BundleResult, Bundles, FetchBundles, Id128, TOKENS, TokenIssued,
+};
 use keyglass_account::prekey::{KemPreKey, PreKeyBundle};
 use keyglass_demo::{
     client::{Answer, Client},
@@ -68,7 +70,10 @@ async fn a_device_restored_from_a_copy_repairs_its_pool() {
     let told = done(&bob, &["prekeys"]).await.json;
     let device = &told["devices"][0];
     assert_eq!((&device["differences"], &device["uploaded"]), (&json!([]), &json!(false)));
-    assert_eq!((&device["status"]["one_time"], &device["status"]["one_time_kem"]), (&json!(100), &json!(100)));
+    assert_eq!(
+        (&device["status"]["one_time"], &device["status"]["one_time_kem"]),
+        (&json!(100), &json!(100))
+    );
     let old = system.directory().join("old");
     copy(&bob.home, &old);
 
@@ -99,7 +104,10 @@ async fn a_device_restored_from_a_copy_repairs_its_pool() {
     let device = &told["devices"][0];
     assert_eq!(names(&device["differences"]).len(), 3);
     // Everything from before is void: also what the copy still has.
-    assert_eq!((&device["status"]["one_time"], &device["status"]["one_time_kem"]), (&json!(100), &json!(100)));
+    assert_eq!(
+        (&device["status"]["one_time"], &device["status"]["one_time_kem"]),
+        (&json!(100), &json!(100))
+    );
     let floor = device["status"]["signed_prekey"]["floor"].as_u64().unwrap();
     assert_eq!(device["status"]["batches"][0]["batch"].as_u64().unwrap(), floor);
     assert_eq!(done(&bob, &["prekeys"]).await.json["devices"][0]["differences"], json!([]));
