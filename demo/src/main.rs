@@ -57,10 +57,11 @@ async fn demo(arguments: &Arguments, report: &mut Report) -> Result<(), Failed> 
     let old_head = OldHead::record(report, &system).await?;
     swapped_bundle::run(report, &system).await?;
     unsigned_device::run(report, &mut system).await?;
-    split_view::refused(report, &system).await?;
     split_view::run(report).await?;
     hidden_fork::run(report).await?;
-    old_head.run(report, &system).await
+    old_head.run(report, &system).await?;
+    // Last, because honest witnesses cosign nothing more of a log that has shown them two histories.
+    split_view::refused(report, &system).await
 }
 
 async fn keep_running(report: &Report, system: &System) -> Result<(), Failed> {

@@ -26,12 +26,13 @@ use crate::{
 /// So long that no log adds an entry by itself: both sides stay of one size.
 pub const NO_HEARTBEAT: Duration = Duration::from_secs(3600);
 
-/// A fork of the honest system's log. Its witnesses have cosigned what came after, and refuse.
+/// A fork of the honest system's log. Its witnesses have cosigned what came after, and refuse; from then on they hold evidence
+/// against the log and cosign nothing more of it.
 ///
 /// # Errors
 /// [`Failed`] if it cannot go on.
 pub async fn refused(report: &mut Report, system: &System) -> Result<(), Failed> {
-    report.title("4c. Alice is shown a fork; the witnesses are honest");
+    report.title("4e. Alice is shown a fork; the witnesses are honest");
     report.doing("the log asks the witnesses to cosign its fork");
     let policy = fs::read_to_string(&system.policy).map_err(|error| Failed::Lying(error.to_string()))?;
     let asks_and_does_not_care: String = policy
@@ -46,7 +47,7 @@ pub async fn refused(report: &mut Report, system: &System) -> Result<(), Failed>
     }
     let answer = system.client_of("fork-alice", &fork.url()).run(&["lookup", "bob"]).await?;
     let why = "no honest witness cosigned the fork, so its head has no quorum";
-    report.answer("4c. fork without quorum", &answer, "unwitnessed", why);
+    report.answer("4e. fork without quorum", &answer, "unwitnessed", why);
     fork.stop().await;
     Ok(())
 }
