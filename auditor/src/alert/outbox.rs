@@ -12,7 +12,7 @@ use super::notice::Notice;
 
 /// The most deliveries that wait at a time. Beyond that the oldest is given up.
 pub const MAX_WAITING: usize = 2048;
-/// How often one delivery is tried: with the pauses below, over about 20 hours.
+/// How often one delivery is tried: with the pauses below, over about 15 hours.
 pub const MAX_ATTEMPTS: u32 = 40;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1800);
