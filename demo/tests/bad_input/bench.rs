@@ -48,7 +48,7 @@ impl Bench {
     pub async fn start() -> Self {
         let system = System::start(QUIET).await.unwrap();
         let api = api(&system);
-        let mut account = Account::new(&api.origin, "bad.input@example", 2);
+        let mut account = Account::new(&api.origin, "bad.input@example.org", 2);
         publish(&api, &account).await;
         account.advance();
         publish(&api, &account).await;

@@ -84,7 +84,7 @@ async fn bad_signed_prekeys_are_refused() {
     signed_refused(&bench, "a flipped signature", &flipped, Problem::PreKeySignature).await;
     let sibling = bench.account.devices[1].signed_prekey(6, 3);
     signed_refused(&bench, "another device's signed prekey", &sibling, Problem::PreKeySignature).await;
-    let other = Account::new("another.example/log", "bad.input@example", 1);
+    let other = Account::new("another.example/log", "bad.input@example.org", 1);
     let foreign =
         Device { signing_key: copy(&device.signing_key), id: 1, ..other.devices.into_iter().next().unwrap() };
     let foreign = foreign.signed_prekey(6, 3);
