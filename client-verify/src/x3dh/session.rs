@@ -1,4 +1,17 @@
 //! What a handshake leaves behind: the seed of a session, fit for a Double Ratchet.
+//!
+//! | A Double Ratchet (Signal, section 3.3 and 7.1) starts from | here |
+//! |---|---|
+//! | SK, its first root key | [`SessionKeys::root_key`] |
+//! | AD, for the header of every message | [`Session::associated_data`] |
+//! | the responder's ratchet key pair: the signed prekey | [`Session::ratchet_key`]; the responder has its secret under the prekey's number |
+//! | the initiator's first ratchet key pair | made by the ratchet: the secret of [`Session::ephemeral`] is erased with the handshake |
+//! | a responder who speaks first | agrees with the initiator's device key, in [`Session::peer`], under a fresh ratchet key, and mixes that in |
+//! | sending before the first ratchet step | [`SessionKeys::initiator_chain`], and [`SessionKeys::responder_chain`] once it was mixed |
+//! | telling sessions apart, and a redelivery from a new one | [`Session::handshake`] |
+//!
+//! A ratchet must copy the responder's signed prekey secret when the session begins: the prekey is erased when its retention
+//! is over, which may be before the initiator's first reply.
 
 use keyglass_account::device::Suite;
 use keyglass_crypto::{dh::DhPublicKey, kdf::hkdf_sha256, secret::Secret};
@@ -36,7 +49,7 @@ pub struct Session {
     pub suite: Suite,
     /// The other side, whose device was in a proven record.
     pub peer: Party,
-    /// The initiator's ephemeral key, its first ratchet key.
+    /// The initiator's ephemeral key, whose secret is erased.
     pub ephemeral: DhPublicKey,
     /// The responder's signed prekey, its first ratchet key.
     pub ratchet_key: DhPublicKey,
@@ -60,8 +73,8 @@ impl UnmixedChainKey {
         Self(key)
     }
 
-    /// The chain key to encrypt under, once the responder has agreed with the initiator's ephemeral key under a fresh
-    /// ratchet key.
+    /// The chain key to encrypt under, once the responder has agreed with a key of the initiator under a fresh ratchet
+    /// key: the initiator's first ratchet key, or its device key while it has sent none. The secret of its ephemeral key is erased.
     #[must_use]
     pub fn mix(&self, fresh: &Secret<32>) -> Secret<32> {
         hkdf_sha256(self.0.expose(), fresh.expose(), b"keyglass x3dh responder chain v1")
