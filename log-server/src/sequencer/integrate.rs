@@ -8,21 +8,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use keyglass_keytrans::{
-    log_hash::LogHash,
-    log_tree::Appender,
-    prefix_tree::{self, TreeError, TreeRoot},
-    wire::PrefixLeaf,
-};
+use keyglass_keytrans::{log_hash::LogHash, prefix_tree::TreeError};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use super::{Sequenced, State, Submission, prepare::Prepared};
+use super::{
+    Sequenced, State, Submission,
+    entry::{NewVersions, Trees},
+    prepare::Prepared,
+};
 use crate::{
     clock::Clock,
-    log_tree,
     pages::{Pages, TopPages},
-    store::{Batch, CommitError, EntryRecord, LabelRecord, LabelUpdate, Store, StoreError, VersionRecord},
+    store::{CommitError, Store, StoreError},
 };
 
 /// Why a batch did not become a log entry.
@@ -39,11 +37,8 @@ enum IntegrateError {
 /// The thread that extends the log. It is the only one that commits, so it knows the head without asking.
 pub(super) struct Integrator {
     store: Arc<dyn Store>,
-    hash: LogHash,
     clock: Arc<dyn Clock>,
-    log_tree: Appender,
-    tree: TreeRoot,
-    timestamp: u64,
+    trees: Trees,
     top_pages: TopPages,
     expiring: bool,
 }
@@ -56,24 +51,13 @@ impl Integrator {
         clock: Arc<dyn Clock>,
         expiring: bool,
     ) -> Result<Self, StoreError> {
-        let (log_tree, last) = {
-            let snapshot = store.snapshot()?;
-            let size = snapshot.size()?;
-            let last = match size.checked_sub(1) {
-                None => EntryRecord { timestamp: 0, tree: TreeRoot::EMPTY },
-                Some(last) => {
-                    snapshot.entry(last)?.ok_or(StoreError::Corrupt("the last log entry is missing"))?
-                }
-            };
-            (log_tree::appender(&*snapshot, hash, size)?, last)
-        };
-        let (tree, timestamp) = (last.tree, last.timestamp);
-        Ok(Self { store, hash, clock, log_tree, tree, timestamp, top_pages: TopPages::default(), expiring })
+        let trees = Trees::open(&*store.snapshot()?, hash)?;
+        Ok(Self { store, clock, trees, top_pages: TopPages::default(), expiring })
     }
 
     /// What is durable.
     pub(super) fn state(&self) -> State {
-        State { size: self.log_tree.size(), timestamp: self.timestamp, failed: None }
+        State { size: self.trees.size(), timestamp: self.trees.timestamp(), failed: None }
     }
 
     /// Runs until no more batches can come, or a commit fails.
@@ -107,8 +91,8 @@ impl Integrator {
 
     /// Whether the log has no entry yet, or its last is older than the heartbeat.
     fn is_due(&self, heartbeat: Duration) -> bool {
-        let age = self.clock.now().0.saturating_sub(self.timestamp);
-        self.log_tree.size() == 0 || Duration::from_millis(age) >= heartbeat
+        let age = self.clock.now().0.saturating_sub(self.trees.timestamp());
+        self.trees.size() == 0 || Duration::from_millis(age) >= heartbeat
     }
 
     /// Makes one log entry of a batch, which may be empty, and tells whoever waits.
@@ -117,47 +101,24 @@ impl Integrator {
         batch: Vec<Prepared>,
         state: &watch::Sender<State>,
     ) -> Result<(), IntegrateError> {
-        let position = self.log_tree.size();
-        let mut leaves: Vec<PrefixLeaf> = batch.iter().flat_map(|one| one.leaves.iter().copied()).collect();
-        leaves.sort_unstable_by_key(|leaf| leaf.vrf_output);
-        let next = {
-            let snapshot = self.store.snapshot()?;
-            let source = Pages::new(&*snapshot, &self.top_pages);
-            prefix_tree::insert(&source, &self.tree, position, &leaves)?
-        };
-        // A clock that was set back does not take the log with it.
-        let timestamp = self.clock.now().0.max(self.timestamp);
-        let entry = EntryRecord { timestamp, tree: next.root };
-        let mut log_tree = self.log_tree.clone();
-        let nodes = log_tree.append(self.hash.leaf(timestamp, entry.tree.value()));
-
+        let position = self.trees.size();
         let mut replies = Vec::with_capacity(batch.len());
-        let mut labels = Vec::with_capacity(batch.len());
-        let mut replaced = Vec::new();
-        for Prepared { submission, values, leaves } in batch {
-            let versions = values
-                .into_iter()
-                .zip(leaves)
-                .map(|(opened, leaf)| VersionRecord { commitment: leaf.commitment, opened: Some(opened) });
-            let versions: Vec<VersionRecord> = versions.collect();
-            let greatest = greatest(submission.first_version, versions.len());
-            let (record, moved) = match &submission.record {
-                None => (LabelRecord::new(greatest, position), None),
-                Some(record) => record.extended(greatest, position),
-            };
-            // From the greatest version before, if there was one, to the one before the greatest now.
-            let below = submission.first_version.saturating_sub(1)..greatest;
-            if self.expiring && !below.is_empty() {
-                replaced.push((submission.claim.label().to_vec(), below));
-            }
-            labels.push(LabelUpdate { label: submission.claim.label().to_vec(), record, moved, versions });
+        let mut versions = Vec::with_capacity(batch.len());
+        for Prepared { mut submission, values, leaves } in batch {
+            let (label, record) = (submission.claim.label().to_vec(), submission.record.take());
+            versions.push(NewVersions { label, record, first: submission.first_version, values, leaves });
             replies.push(submission);
         }
-        let batch = Batch { entry, nodes, pages: next.pages, superseded: next.superseded, replaced, labels };
+        let (batch, trees) = {
+            let snapshot = self.store.snapshot()?;
+            let source = Pages::new(&*snapshot, &self.top_pages);
+            self.trees.extended(&source, self.clock.now(), versions, self.expiring)?
+        };
         self.store.commit(position, &batch)?;
 
         self.top_pages.update(&batch.pages, &batch.superseded);
-        (self.log_tree, self.tree, self.timestamp) = (log_tree, entry.tree, timestamp);
+        self.trees = trees;
+        let timestamp = self.trees.timestamp();
         state.send_modify(|state| (state.size, state.timestamp) = (position.saturating_add(1), timestamp));
         for Submission { claim, reply, room, .. } in replies {
             // Both go first: whoever is told may go on at once. Nobody may be listening any more.
@@ -166,12 +127,6 @@ impl Integrator {
         }
         Ok(())
     }
-}
-
-/// The last of `count` versions from `first` on; there is at least one, and all are within 32 bits.
-fn greatest(first: u32, count: usize) -> u32 {
-    let after = u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
-    first.saturating_add(after)
 }
 
 /// Marks the sequencer as failed if its thread ends by a panic.

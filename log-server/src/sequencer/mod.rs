@@ -38,6 +38,7 @@ use crate::{
 
 mod admission;
 mod collect;
+pub mod entry;
 mod integrate;
 mod prepare;
 

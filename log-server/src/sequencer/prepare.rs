@@ -3,12 +3,10 @@
 use std::{sync::Arc, thread};
 
 use keyglass_crypto::{commitment::OPENING_LEN, vrf::VrfSecretKey};
-use keyglass_keytrans::wire::{
-    CommitmentValue, PrefixLeaf, UpdateSuffix, UpdateValue, VrfInput, Wire as _, WireError,
-};
+use keyglass_keytrans::wire::{PrefixLeaf, WireError};
 use rand::CryptoRng;
 
-use super::Submission;
+use super::{Submission, entry};
 use crate::store::OpenedValue;
 
 /// A submission with its openings and the leaves that it adds to the prefix tree.
@@ -65,7 +63,10 @@ fn leaves(work: &[Work<'_>], key: &Arc<VrfSecretKey>, threads: usize) -> Result<
     // Fewer versions than this are done before a thread has started.
     const WORTH_A_THREAD: usize = 16;
     let share = work.len().div_ceil(threads.max(1)).max(WORTH_A_THREAD);
-    let compute = |share: &[Work<'_>]| share.iter().map(|one| leaf(one, key)).collect::<Result<Vec<_>, _>>();
+    let compute = |share: &[Work<'_>]| {
+        let leaf = |one: &Work<'_>| entry::leaf(key, one.label, one.version, one.opened);
+        share.iter().map(leaf).collect::<Result<Vec<_>, _>>()
+    };
     if work.len() <= share {
         return compute(work);
     }
@@ -80,15 +81,4 @@ fn leaves(work: &[Work<'_>], key: &Arc<VrfSecretKey>, threads: usize) -> Result<
         }
         Ok(all)
     })
-}
-
-fn leaf(work: &Work<'_>, key: &VrfSecretKey) -> Result<PrefixLeaf, WireError> {
-    let input = VrfInput { label: work.label.to_vec(), version: work.version }.encode()?;
-    let committed = CommitmentValue {
-        opening: work.opened.opening,
-        label: work.label.to_vec(),
-        version: work.version,
-        update: UpdateValue { value: work.opened.value.clone(), suffix: UpdateSuffix::default() },
-    };
-    Ok(PrefixLeaf { vrf_output: key.output(&input), commitment: committed.commitment()? })
 }
