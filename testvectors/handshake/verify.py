@@ -474,7 +474,8 @@ def transcript(origin, suite, initiator, responder, ephemeral, ids, keys, kem):
 
 def handshake_id(initiator, responder, ephemeral, ids):
     tag = opaque8(b"keyglass x3dh handshake v1")
-    parts = tag + write_party(initiator) + write_party(responder) + ephemeral + write_ids(ids)
+    device = opaque8(responder["label"]) + u32(responder["device"]) + responder["signing_key"] + responder["dh_key"]
+    parts = tag + write_party(initiator) + device + ephemeral + write_ids(ids)
     return hashlib.sha256(parts).digest()
 
 

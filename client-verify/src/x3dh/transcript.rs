@@ -177,7 +177,9 @@ pub(super) fn handshake_id(
     let mut out = Writer::new();
     out.opaque8(HANDSHAKE.as_bytes());
     initiator.write(&mut out);
-    responder.write(&mut out);
+    // Not the responder's account identity: of the two, only the responder's can be rotated while the message is on its way.
+    out.opaque8(&responder.label).u32(responder.device_id);
+    out.bytes(&responder.signing_key.to_bytes()).bytes(&responder.dh_key.to_bytes());
     out.bytes(&ephemeral.to_bytes());
     prekeys.write(&mut out);
     HandshakeId(sha256(&[&out.finish()]))
