@@ -4,10 +4,11 @@ use keyglass_account::{
     api::{Base64, UploadPreKeys},
     author::{self, Draft},
     device::{Device, Suite},
-    prekey::SignedPreKey,
+    prekey::{LastResortPreKey, SignedPreKey},
     time::UnixMillis,
     verify::ValidRecord,
 };
+use keyglass_crypto::kem::KemSecretKey;
 use keyglass_log_server::{store::Store as _, values::last_valid};
 
 use crate::{
@@ -48,7 +49,8 @@ pub fn lie_in_the_log(env: &mut Env, lie: Lie, branch: usize, label: &str) -> bo
     let values = match lie {
         Lie::AddDevice => {
             // Nobody but the owner could sign it, so the signature is another's.
-            let Ok(mut record) = Draft::new(origin, name, 0).add_device(device.clone()).sign_genesis(&attacker.identity)
+            let Ok(mut record) =
+                Draft::new(origin, name, 0).add_device(device.clone()).sign_genesis(&attacker.identity)
             else {
                 return false;
             };
@@ -76,7 +78,8 @@ pub fn lie_in_the_log(env: &mut Env, lie: Lie, branch: usize, label: &str) -> bo
             match draft.add_device(device).sign_reset(&attacker.identity) {
                 Ok(record) if lie == Lie::BuriedReset => {
                     let reset = ValidRecord::restore(origin, name, version, &record.encode()).unwrap();
-                    let next = Draft::after(origin, name, &reset, version + 1).sign(&attacker.identity).unwrap();
+                    let next =
+                        Draft::after(origin, name, &reset, version + 1).sign(&attacker.identity).unwrap();
                     vec![record.encode(), next.encode()]
                 }
                 Ok(record) => vec![record.encode()],
@@ -135,8 +138,21 @@ fn leave_prekeys(env: &mut Env, label: &str, id: u32) {
         UnixMillis(now.0 + 30 * DAY),
         1,
     );
+    let kem = LastResortPreKey::sign(
+        &setting().origin,
+        label.as_bytes(),
+        &attacker.device,
+        id,
+        2,
+        KemSecretKey::from_seed(&[69; 64]).public_key().clone(),
+        now,
+        UnixMillis(now.0 + 30 * DAY),
+        1,
+    );
     let signed_prekey = Some(Base64::new(signed.unwrap().encode()).unwrap());
-    let _ = env.services.prekeys.upload(&caller, &UploadPreKeys { signed_prekey, ..UploadPreKeys::default() });
+    let last_resort = Some(Base64::new(kem.unwrap().encode()).unwrap());
+    let upload = UploadPreKeys { signed_prekey, last_resort, ..UploadPreKeys::default() };
+    let _ = env.services.prekeys.upload(&caller, &upload);
 }
 
 /// Forks the log: the other side asks these witnesses, and has an entry of its own.
@@ -154,7 +170,8 @@ pub fn fork(env: &mut Env, asks: Vec<usize>, unwitnessed: bool) -> bool {
     let size = env.deceit.fork_size;
     let snapshot = env.branches[0].store().snapshot().unwrap();
     for (label, versions) in &mut versions {
-        let known = snapshot.greatest_below(label.as_bytes(), size).unwrap().map_or(0, |greatest| greatest + 1);
+        let known =
+            snapshot.greatest_below(label.as_bytes(), size).unwrap().map_or(0, |greatest| greatest + 1);
         versions.truncate(known as usize);
     }
     drop(snapshot);

@@ -5,6 +5,7 @@ use keyglass_client_verify::verdict::Verdict;
 use crate::{
     client::{Client, Finding},
     env::Env,
+    faults::Fault,
     lies::{Lie, When},
     setting::{MAX_AHEAD, MAX_BEHIND},
 };
@@ -22,6 +23,13 @@ pub struct Past {
 pub fn step(env: &mut Env, client: &mut Client, past: Past) {
     let findings = client.findings.clone();
     promises(env, client, &findings);
+    let says = |reason: &str| findings.iter().any(|finding| finding.reason == reason);
+    if says("one_time_prekey_reused") && env.lies.contains_key(&Lie::RepeatOneTime) {
+        *env.noticed.entry(Lie::RepeatOneTime).or_default() += 1;
+    }
+    if says("signed_prekey_unknown") && env.retention_over() && !past.lost {
+        env.fault(Fault::RetentionOver);
+    }
     for finding in &findings {
         if let Err(why) = justified(env, client, past, finding) {
             let who = &client.label;
@@ -44,7 +52,8 @@ fn promises(env: &mut Env, client: &Client, findings: &[Finding]) {
         let alone = env.told.len() == 1
             && env.branches.len() == 1
             && !env.lagged
-            && !env.deceit.withholds_tiles;
+            && !env.deceit.withholds_tiles
+            && !env.lies.keys().any(|lie| lie.is_in_the_log());
         let kept = match lie {
             // What was accepted before is ignored, whatever else is in it.
             Lie::AlterMessage | Lie::MisdeliverMessage => !findings.is_empty() || client.ignored > 0,
@@ -63,7 +72,8 @@ fn is_alarm(verdict: Verdict) -> bool {
     use Verdict::*;
     matches!(
         verdict,
-        Stale | NotFound
+        Stale
+            | NotFound
             | Unwitnessed
             | Changed
             | Refused
@@ -91,7 +101,11 @@ pub fn look_up(env: &mut Env, client: &Client, label: &str, own_round: bool) {
     let ends = |verdict| {
         matches!(
             verdict,
-            Verdict::Unreachable | Verdict::Stale | Verdict::Misbehaving | Verdict::Invalid | Verdict::Unwitnessed
+            Verdict::Unreachable
+                | Verdict::Stale
+                | Verdict::Misbehaving
+                | Verdict::Invalid
+                | Verdict::Unwitnessed
         )
     };
     let about = |finding: &&Finding| finding.label.as_deref() == Some(label);
@@ -120,9 +134,21 @@ fn justified(env: &Env, client: &Client, past: Past, finding: &Finding) -> Resul
     let now = client.now().0;
     let good = match finding.verdict {
         Verdict::Stale => env.lagged || now.saturating_sub(newest) > MAX_BEHIND,
-        Verdict::Invalid if finding.reason == "head_from_the_future" => newest.saturating_sub(now) > MAX_AHEAD,
-        Verdict::Invalid => told(&[Lie::SwapRecord, Lie::Unwitnessed, Lie::ForkShown]) || forked || !lies.is_empty() || past.put_back,
-        Verdict::NotFound => told(&[Lie::DenyLabel, Lie::AlterMessage]) || env.lagged || forked || env.oracle.versions_of(branch, about).is_empty(),
+        Verdict::Invalid if finding.reason == "head_from_the_future" => {
+            newest.saturating_sub(now) > MAX_AHEAD
+        }
+        Verdict::Invalid => {
+            told(&[Lie::SwapRecord, Lie::Unwitnessed, Lie::ForkShown])
+                || forked
+                || !lies.is_empty()
+                || past.put_back
+        }
+        Verdict::NotFound => {
+            told(&[Lie::DenyLabel, Lie::AlterMessage])
+                || env.lagged
+                || forked
+                || env.oracle.versions_of(branch, about).is_empty()
+        }
         Verdict::Unwitnessed => {
             told(&[Lie::Unwitnessed]) || env.witness_time().saturating_sub(now) > MAX_AHEAD
         }
@@ -134,11 +160,15 @@ fn justified(env: &Env, client: &Client, past: Past, finding: &Finding) -> Resul
                 Lie::SwapOneTime,
                 Lie::RepeatOneTime,
                 Lie::ResurrectOneTime,
+                Lie::SwapKem,
+                Lie::StripKem,
                 Lie::OtherBundle,
             ];
             told(&bundles) || client.clock.skew() > env.clock.skew()
         }
-        Verdict::Refused if finding.reason == "sender_not_proven" => changed || forked || env.lagged || past.lost || ever(Lie::AlterMessage),
+        Verdict::Refused if finding.reason == "sender_not_proven" => {
+            changed || forked || env.lagged || past.lost || ever(Lie::AlterMessage)
+        }
         Verdict::Refused => !lies.is_empty(),
         Verdict::Unreconciled => {
             forked
@@ -148,7 +178,9 @@ fn justified(env: &Env, client: &Client, past: Past, finding: &Finding) -> Resul
                 || fell_back(env)
         }
         Verdict::Misbehaving | Verdict::Disputed => forked,
-        Verdict::Withheld => told(&[Lie::DenyLabel]) || env.lagged || forked || !lies.is_empty() || past.put_back,
+        Verdict::Withheld => {
+            told(&[Lie::DenyLabel]) || env.lagged || forked || !lies.is_empty() || past.put_back
+        }
         Verdict::Unexpected => !env.oracle.lies_about(branch, &client.label).is_empty() || past.put_back,
         Verdict::Taken => past.lost,
         Verdict::Undecryptable => match finding.reason.as_str() {
@@ -162,7 +194,9 @@ fn justified(env: &Env, client: &Client, past: Past, finding: &Finding) -> Resul
                     || ever(Lie::AlterMessage)
                     || ever(Lie::MisdeliverMessage)
             }
-            "not_authentic" => ever(Lie::AlterMessage) || ever(Lie::MisdeliverMessage) || env.rotated || past.lost,
+            "not_authentic" => {
+                ever(Lie::AlterMessage) || ever(Lie::MisdeliverMessage) || env.rotated || past.lost
+            }
             // A message that comes later than its prekey is kept for, too.
             _ => past.lost || ever(Lie::AlterMessage) || ever(Lie::MisdeliverMessage) || env.retention_over(),
         },
@@ -173,5 +207,5 @@ fn justified(env: &Env, client: &Client, past: Past, finding: &Finding) -> Resul
 
 /// Whether the retained head is from a replica that was ahead of the one that answers now.
 fn fell_back(env: &Env) -> bool {
-    env.faults.contains_key(&crate::faults::Fault::ReplicaLagged)
+    env.faults.contains_key(&Fault::ReplicaLagged)
 }

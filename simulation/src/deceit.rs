@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use keyglass_account::{
     api::Id128,
-    prekey::{OneTimeEntry, PreKeyBundle, SignedPreKey},
+    prekey::{KemPreKey, OneTimeEntry, PreKeyBundle, SignedPreKey},
     problem::Problem,
 };
+use keyglass_crypto::kem::KemSecretKey;
 use keyglass_keytrans::{
     config::DeploymentMode,
     wire::{Context, SearchResponse, Wire as _},
@@ -75,7 +76,8 @@ impl Deceit {
     ) -> Result<Vec<u8>, Trouble> {
         let mut head = head;
         // Under the head that it retains, the other side can only tell the truth.
-        let grown = question.last() != Some(env.branches[branch].published_size());
+        let size = env.branches[branch].heads()[head].size;
+        let grown = question.last() != Some(size) && size > env.deceit.fork_size;
         if branch != env.side[who] && grown {
             let lie = if env.deceit.is_unwitnessed(branch) { Lie::Unwitnessed } else { Lie::ForkShown };
             env.tell(lie);
@@ -115,9 +117,11 @@ impl Deceit {
     pub fn bundle(env: &mut Env, target: &DeviceName, bundle: PreKeyBundle) -> PreKeyBundle {
         let mut out = bundle.clone();
         let attacker = &setting().attacker;
-        let old = env.deceit.signed.get(target).and_then(|kept| {
-            kept.iter().rev().find(|old| old.id < bundle.signed_prekey.id).copied()
-        });
+        let old = env
+            .deceit
+            .signed
+            .get(target)
+            .and_then(|kept| kept.iter().rev().find(|old| old.id < bundle.signed_prekey.id).copied());
         let used = env.deceit.one_time.get(target).cloned().unwrap_or_default();
         let floor = bundle.signed_prekey.floor;
         let live = used.iter().rev().find(|entry| entry.header.batch >= floor).cloned();
@@ -128,9 +132,18 @@ impl Deceit {
             if env.dice.happens(500) {
                 let SignedPreKey { device, id, key, created, expires, floor, .. } = out.signed_prekey;
                 let (origin, signer) = (&setting().origin, &attacker.device);
-                out.signed_prekey =
-                    SignedPreKey::sign(origin, &target.label, signer, device, id, key, created, expires, floor)
-                        .unwrap();
+                out.signed_prekey = SignedPreKey::sign(
+                    origin,
+                    &target.label,
+                    signer,
+                    device,
+                    id,
+                    key,
+                    created,
+                    expires,
+                    floor,
+                )
+                .unwrap();
             }
             Some(Lie::SwapSignedPreKey)
         } else if let (true, Some(old)) = (Self::tells(env, Lie::OldSignedPreKey), old) {
@@ -146,6 +159,16 @@ impl Deceit {
         } else if let (true, Some(entry)) = (Self::tells(env, Lie::ResurrectOneTime), dead) {
             out.one_time = Some(entry);
             Some(Lie::ResurrectOneTime)
+        } else if out.kem.is_some() && Self::tells(env, Lie::StripKem) {
+            out.kem = None;
+            Some(Lie::StripKem)
+        } else if let (true, Some(kem)) = (Self::tells(env, Lie::SwapKem), &mut out.kem) {
+            let key = KemSecretKey::from_seed(&[69; 64]).public_key().clone();
+            match kem {
+                KemPreKey::OneTime(entry) => entry.prekey.key = key,
+                KemPreKey::LastResort(prekey) => prekey.key = key,
+            }
+            Some(Lie::SwapKem)
         } else if Self::tells(env, Lie::StripOneTime) && out.one_time.is_some() {
             out.one_time = None;
             Some(Lie::StripOneTime)
@@ -191,7 +214,8 @@ impl Deceit {
             let mut altered = messages[at].1.clone();
             let len = altered.len();
             // Mostly the ciphertext, which is long.
-            let byte = if env.dice.happens(300) { env.dice.index(len) } else { len - 1 - env.dice.index(len / 2) };
+            let byte =
+                if env.dice.happens(300) { env.dice.index(len) } else { len - 1 - env.dice.index(len / 2) };
             altered[byte] ^= 1 << env.dice.below(8);
             messages.insert(at, (Id128(env.dice.bytes()), altered));
         }

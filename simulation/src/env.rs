@@ -11,6 +11,7 @@ use keyglass_client_verify::messaging::Receipt;
 use keyglass_keytrans::wire::UpdateRequest;
 use keyglass_log_server::{
     http::failure::Failure,
+    prekeys::FetchError,
     store::Store as _,
     tokens::{Caller, DeviceName},
     values::{self, Author},
@@ -98,10 +99,10 @@ pub struct Env {
     pub lies: Counts<Lie>,
     /// The lies that were noticed as promised.
     pub noticed: Counts<Lie>,
+    /// Whether anybody lost state.
+    pub lost: bool,
     /// Whether anybody's keys were replaced, so that messages on their way may not be opened.
     pub rotated: bool,
-    /// How often a signed prekey was used that its owner had replaced.
-    pub rotated_use: u64,
     parcels: Vec<Parcel>,
     receipts: BTreeMap<DeviceName, Vec<(String, u32, Receipt)>>,
     crash_in: Option<u64>,
@@ -133,8 +134,8 @@ impl Env {
             faults: Counts::new(),
             lies: Counts::new(),
             noticed: Counts::new(),
+            lost: false,
             rotated: false,
-            rotated_use: 0,
             parcels: Vec::new(),
             receipts: BTreeMap::new(),
             crash_in: None,
@@ -180,10 +181,7 @@ impl Env {
     }
 
     /// Carries a request to the server and its answer back, as the network and the server's health allow.
-    fn call<T>(
-        &mut self,
-        serve: impl Fn(&mut Self) -> Result<T, Trouble>,
-    ) -> Result<T, NoAnswer> {
+    fn call<T>(&mut self, serve: impl Fn(&mut Self) -> Result<T, Trouble>) -> Result<T, NoAnswer> {
         let delay = 50 + self.dice.below(1500);
         self.time.pass(delay);
         if self.dice.happens(self.weather.request_lost) {
@@ -266,7 +264,11 @@ impl Env {
     ///
     /// # Errors
     /// [`Trouble::Crashed`].
-    pub fn add_versions(&mut self, branch: usize, versions: Vec<(String, Vec<u8>, By)>) -> Result<(), Trouble> {
+    pub fn add_versions(
+        &mut self,
+        branch: usize,
+        versions: Vec<(String, Vec<u8>, By)>,
+    ) -> Result<(), Trouble> {
         for (label, value, by) in &versions {
             self.oracle.published(branch, label, value, *by);
         }
@@ -413,6 +415,9 @@ impl Env {
             let target = device(to.0, to.1);
             env.step()?;
             let fetched = env.services.prekeys.fetch(&requester.name, &target, &request);
+            if fetched == Err(FetchError::NoSignedPreKey) {
+                env.fault(Fault::PreKeyExpired);
+            }
             let bundle = fetched.map_err(refused)?;
             env.step()?;
             if bundle.one_time.is_none() {
@@ -472,7 +477,8 @@ impl Env {
     /// Delivers what has arrived by now, in the order of arrival.
     fn deliver(&mut self) {
         let now = self.time.now();
-        let (mut due, rest) = std::mem::take(&mut self.parcels).into_iter().partition::<Vec<_>, _>(|p| p.at <= now);
+        let (mut due, rest) =
+            std::mem::take(&mut self.parcels).into_iter().partition::<Vec<_>, _>(|p| p.at <= now);
         self.parcels = rest;
         if due.windows(2).any(|pair| pair[0].at > pair[1].at) {
             self.fault(Fault::MessagesReordered);
@@ -541,6 +547,16 @@ impl Env {
             text.iter().for_each(|text| self.oracle.excuse(text, "the receipt was lost"));
         } else {
             self.receipts.entry(to).or_default().push((label.to_owned(), from, receipt));
+        }
+    }
+
+    /// A sender starts no further handshake for a text, and says so. That is right where enough went wrong.
+    pub fn given_up(&mut self, handshake: &[u8; 32]) {
+        let spoils = [Lie::AlterMessage, Lie::MisdeliverMessage, Lie::RepeatOneTime];
+        let reasons = self.lost || spoils.iter().any(|lie| self.lies.contains_key(lie));
+        if let (true, Some(handshake)) = (reasons, self.oracle.handshakes.get(handshake)) {
+            let text = handshake.text;
+            self.oracle.excuse(&text, "given up, and said so");
         }
     }
 

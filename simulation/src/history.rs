@@ -16,8 +16,11 @@ use crate::{
     oracle::{By, Text, Violation},
 };
 
-/// The handshake suites that devices announce.
-const SUITES: &[Suite] = &[Suite::X3DH];
+/// The handshake suites that devices announce, one or the other.
+const SUITES: [&[Suite]; 2] = [&[Suite::X3DH], &[Suite::X3DH, Suite::PQXDH]];
+
+/// Rounds after the faults have ceased: as many as the handshakes that are started for a text, and some more.
+const ROUNDS: usize = 5;
 
 /// The labels.
 const LABELS: [&str; 4] = ["alice", "bob", "carol", "dave"];
@@ -155,7 +158,7 @@ impl History {
             self.register(index);
         }
         self.env.weather = foul;
-        let steps = 8 + self.env.dice.below(30);
+        let steps = 6 + self.env.dice.below(22);
         for _ in 0..steps {
             self.pass_time();
             let who = self.env.dice.index(self.clients.len());
@@ -219,15 +222,18 @@ impl History {
 
     fn register(&mut self, who: usize) {
         let devices = if self.env.dice.happens(300) { 2 } else { 1 };
+        let suites = self.env.dice.pick(&SUITES);
         for _ in 0..6 {
             if self.clients[who].is_registered() {
                 break;
             }
-            self.step(who, "registers", |client, env| client.register(env, devices, SUITES));
+            self.step(who, "registers", |client, env| client.register(env, devices, suites));
             self.env.time.pass(MINUTE);
         }
         let label = self.clients[who].label.clone();
-        if self.clients[who].is_registered() && self.env.oracle.versions_of(self.env.side[who], &label).is_empty() {
+        if self.clients[who].is_registered()
+            && self.env.oracle.versions_of(self.env.side[who], &label).is_empty()
+        {
             self.env.oracle.violated("a registration was not seen");
         }
         self.step(who, "supplies prekeys", |client, env| client.supply_prekeys(env));
@@ -241,16 +247,18 @@ impl History {
             _ if !registered => self.register(who),
             0..28 => self.write(who),
             28..58 => self.receive(who),
-            58..66 => self.look_up(who),
             66..78 => self.monitor(who),
             78..86 => {
                 self.step(who, "supplies prekeys", |client, env| client.supply_prekeys(env));
             }
             86..91 => self.change(who),
             91..95 => self.lose(who),
+            // Only what a device has lost can be resurrected.
+            58..66 if self.env.deceit.armed.contains(&Lie::ResurrectOneTime) => self.lose(who),
             95..97 => {
                 self.clients[who].disk.back_up();
             }
+            58..66 => self.look_up(who),
             _ => self.lie(),
         }
     }
@@ -263,7 +271,10 @@ impl History {
         if env.branches.len() == 1 && env.dice.happens(100) {
             if armed(env, Lie::Unwitnessed) && !env.witnesses[0].colludes {
                 attack::fork(env, Vec::new(), true);
-            } else if env.witnesses[0].colludes && attack::fork(env, vec![0, 2], false) && armed(env, Lie::ForkAcross) {
+            } else if env.witnesses[0].colludes
+                && attack::fork(env, vec![0, 2], false)
+                && armed(env, Lie::ForkAcross)
+            {
                 // Whoever has not seen anything beyond the fork can be kept on the other side unnoticed.
                 for index in 0..self.clients.len() {
                     if self.env.dice.happens(500) {
@@ -300,22 +311,14 @@ impl History {
     }
 
     fn send(&mut self, who: usize, written: Written) {
-        let used = self.rotated_use();
         let done = self.step(who, &format!("writes to {}: {}", written.to, written.text), |client, env| {
             client.write(env, &written)
         });
-        if self.rotated_use() > used {
-            self.env.fault(Fault::PreKeyRotated);
-        }
         if done {
             let label = written.to.clone();
             check::look_up(&mut self.env, &self.clients[who], &label, false);
         }
         self.drafts.push((who, written));
-    }
-
-    fn rotated_use(&self) -> u64 {
-        self.env.rotated_use
     }
 
     fn receive(&mut self, who: usize) {
@@ -369,6 +372,11 @@ impl History {
             Fault::StatePutBack,
             Fault::EverythingLost,
         ]);
+        let fault = if self.env.deceit.armed.contains(&Lie::ResurrectOneTime) && self.env.dice.happens(700) {
+            Fault::StatePutBack
+        } else {
+            fault
+        };
         match fault {
             Fault::LogStateLost => {
                 client.disk.lose(LOG);
@@ -390,7 +398,9 @@ impl History {
                 self.env.fault(fault);
                 self.excuse(who, "a device was lost");
                 self.env.rotated = true;
-                self.step(who, "replaces a lost device", |client, env| client.change(env, Change::ReplaceDevice));
+                self.step(who, "replaces a lost device", |client, env| {
+                    client.change(env, Change::ReplaceDevice)
+                });
                 self.step(who, "supplies prekeys", |client, env| client.supply_prekeys(env));
                 return;
             }
@@ -410,6 +420,7 @@ impl History {
 
     fn excuse(&mut self, who: usize, why: &'static str) {
         self.past[who].lost = true;
+        self.env.lost = true;
         self.env.oracle.excuse_all_of(who, why);
     }
 
@@ -481,7 +492,7 @@ impl History {
                 self.clients[index].clock.set_skew(0);
             }
         }
-        for round in 0..3 {
+        for round in 0..ROUNDS {
             self.env.time.pass(HOUR);
             for who in 0..self.clients.len() {
                 if !self.clients[who].is_registered() {
@@ -490,10 +501,14 @@ impl History {
                 self.step(who, "supplies prekeys", |client, env| client.supply_prekeys(env));
             }
             for who in 0..self.clients.len() {
-                self.rest(who, round == 0, round == 2);
+                self.rest(who, round == 0, round + 1 == ROUNDS);
                 if self.env.oracle.violation.is_some() {
                     return;
                 }
+            }
+            let waits = |text: &Text| !text.arrived && text.excuse.is_none();
+            if round > 0 && !self.env.oracle.texts.values().any(waits) {
+                break;
             }
         }
         self.check_arrival();
@@ -509,7 +524,9 @@ impl History {
             for written in drafts {
                 let wants = self.env.oracle.texts.get(&written.id);
                 if wants.is_some_and(|text| !text.arrived && text.excuse.is_none()) {
-                    self.step(who, "writes again what was not sent", |client, env| client.write(env, &written));
+                    self.step(who, "writes again what was not sent", |client, env| {
+                        client.write(env, &written)
+                    });
                 }
             }
         }
@@ -527,7 +544,8 @@ impl History {
                 let clean = self.env.oracle.lies_about(0, &label).is_empty();
                 // Whose state is from before its newest version has no device that others know.
                 let versions = self.env.oracle.versions_of(0, &label).len();
-                let newest = self.clients[who].published().is_some_and(|version| version as usize + 1 == versions);
+                let newest =
+                    self.clients[who].published().is_some_and(|version| version as usize + 1 == versions);
                 clean && newest && !self.clients[who].is_convinced() && self.clients[who].is_registered()
             })
             .collect();

@@ -40,6 +40,10 @@ pub enum Lie {
     ResurrectOneTime,
     /// A bundle goes without its one-time prekey.
     StripOneTime,
+    /// A bundle has a KEM prekey of the attacker's.
+    SwapKem,
+    /// A bundle goes without a KEM prekey, so that a weaker handshake is used.
+    StripKem,
     /// A bundle is another device's.
     OtherBundle,
     /// A message is kept back for ever.
@@ -104,18 +108,13 @@ const fn promise(lie: Lie, who: Who, verdicts: &'static [Verdict], when: When) -
 }
 
 /// The promises, one for each lie.
-pub const PROMISES: [Promise; 22] = {
+pub const PROMISES: [Promise; 24] = {
     use Verdict::*;
     [
         promise(Lie::SwapRecord, Who::Client, &[Invalid], When::AtOnce),
         promise(Lie::DenyLabel, Who::Client, &[Withheld, NotFound], When::AtOnce),
         promise(Lie::OldHead, Who::Client, &[Stale, Unreconciled], When::MaxBehind),
-        promise(
-            Lie::Unwitnessed,
-            Who::Client,
-            &[Unwitnessed, Misbehaving, Unreconciled],
-            When::AtOnce,
-        ),
+        promise(Lie::Unwitnessed, Who::Client, &[Unwitnessed, Misbehaving, Unreconciled], When::AtOnce),
         promise(Lie::ForkShown, Who::Client, &[Misbehaving, Unreconciled], When::AtOnce),
         promise(Lie::ForkAcross, Who::Receiver, &[Misbehaving, Unreconciled, Disputed], When::WhenRead),
         promise(Lie::AddDevice, Who::Everybody, &[Refused, Unexpected], When::NextLookUp),
@@ -129,6 +128,8 @@ pub const PROMISES: [Promise; 22] = {
         promise(Lie::RepeatOneTime, Who::Receiver, &[Undecryptable], When::WhenRead),
         promise(Lie::ResurrectOneTime, Who::Sender, &[Refused], When::AtOnce),
         promise(Lie::StripOneTime, Who::Sender, &[], When::Visible),
+        promise(Lie::SwapKem, Who::Sender, &[Refused], When::AtOnce),
+        promise(Lie::StripKem, Who::Sender, &[Refused], When::AtOnce),
         promise(Lie::OtherBundle, Who::Sender, &[Refused], When::AtOnce),
         promise(Lie::WithholdMessage, Who::Receiver, &[], When::NotNoticed),
         promise(Lie::ReplayMessage, Who::Receiver, &[], When::Visible),

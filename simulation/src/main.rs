@@ -62,11 +62,9 @@ fn main() -> io::Result<ExitCode> {
 fn verdict(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
     match &outcome.violation {
         None => writeln!(out, "seed {}: every invariant held", outcome.seed),
-        Some(violation) => writeln!(
-            out,
-            "seed {0}: {1}\n  keyglass-simulation replay {0}",
-            outcome.seed, violation.0
-        ),
+        Some(violation) => {
+            writeln!(out, "seed {0}: {1}\n  keyglass-simulation replay {0}", outcome.seed, violation.0)
+        }
     }
 }
 

@@ -38,6 +38,10 @@ pub enum PreKeyName {
     Signed(String, u32, u32),
     /// A one-time prekey by its batch and its number.
     OneTime(String, u32, u32, u32),
+    /// A last-resort KEM prekey by its number; of KEM keys, their hashes are kept.
+    LastResort(String, u32, u32),
+    /// A one-time KEM prekey by its batch and its number.
+    Kem(String, u32, u32, u32),
 }
 
 /// A handshake that somebody started.

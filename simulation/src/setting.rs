@@ -101,8 +101,7 @@ impl Setting {
         let lines: Vec<String> =
             (0..WITNESSES).map(|index| format!("witness w{index} {}", cosigner(index).vkey())).collect();
         let policy = format!("log {vkey}\n{}\ngroup all 2 w0 w1 w2\nquorum all\n", lines.join("\n"));
-        let verifier =
-            Verifier::new(&configuration.encode().unwrap(), Some(policy.as_bytes())).unwrap();
+        let verifier = Verifier::new(&configuration.encode().unwrap(), Some(policy.as_bytes())).unwrap();
         Self {
             signer: HeadSigner::new(key(), &origin, configuration.clone()).unwrap(),
             quarantine: verifier.without_witnesses().unwrap(),

@@ -111,7 +111,8 @@ impl PreKeyIds {
     }
 }
 
-/// Identifies a handshake: the parties' keys, the ephemeral key and the ids of the prekeys.
+/// Identifies a handshake: the parties' keys but for the responder's account identity, the ephemeral key and the ids of the
+/// prekeys.
 ///
 /// A message that is delivered again has the same id, whatever else in it was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -177,7 +178,8 @@ pub(super) fn handshake_id(
     let mut out = Writer::new();
     out.opaque8(HANDSHAKE.as_bytes());
     initiator.write(&mut out);
-    // Not the responder's account identity: of the two, only the responder's can be rotated while the message is on its way.
+    // Not the responder's account identity, which may be rotated while the message is on its way: both sides must still
+    // mean the same handshake when it is repeated, and when a receipt says that it failed.
     out.opaque8(&responder.label).u32(responder.device_id);
     out.bytes(&responder.signing_key.to_bytes()).bytes(&responder.dh_key.to_bytes());
     out.bytes(&ephemeral.to_bytes());

@@ -12,9 +12,7 @@ use keyglass_tlog::time::UnixMillis;
 
 use crate::{
     log_tree,
-    store::{
-        Batch, EntryRecord, LabelRecord, LabelUpdate, OpenedValue, Snapshot, StoreError, VersionRecord,
-    },
+    store::{Batch, EntryRecord, LabelRecord, LabelUpdate, OpenedValue, Snapshot, StoreError, VersionRecord},
 };
 
 /// New versions of one label.

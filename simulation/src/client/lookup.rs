@@ -10,7 +10,7 @@ use keyglass_client_verify::{
 };
 use keyglass_keytrans::{
     algorithms::Violation,
-    client::{HeadError, StateUpdate, UserState, VerifiedHead, Verified, Verifier, VerifyError},
+    client::{HeadError, StateUpdate, UserState, Verified, VerifiedHead, Verifier, VerifyError},
     wire::SearchRequest,
 };
 use keyglass_tlog::{rfc6962::CompactTree, time::UnixMillis, witnessed::JudgeError};
@@ -93,7 +93,14 @@ impl Client {
             return now;
         }
         // As old as the newest head, so that none is too old.
-        UnixMillis(self.home().state.tree.as_ref().map_or(now.0, |tree| tree.rightmost_timestamp()).min(env.time.now()))
+        UnixMillis(
+            self.home()
+                .state
+                .tree
+                .as_ref()
+                .map_or(now.0, |tree| tree.rightmost_timestamp())
+                .min(env.time.now()),
+        )
     }
 
     /// Searches for a label's greatest version, or for `version`, and retains what that shows of the log.

@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use keyglass_account::{api::Id128, prekey::PreKeyBundle};
+use keyglass_account::{
+    api::Id128,
+    device::Suite,
+    prekey::{KemPreKey, PreKeyBundle},
+};
 use keyglass_client_verify::{
     messaging::{
-        self, Answer, Cause, Delivery, Fate, Opened, Opening, Randomness, Receipt, Sender, StartError, WrittenText,
+        self, Answer, Cause, Delivery, Fate, Opened, Opening, Randomness, Receipt, Sender, StartError,
+        WrittenText,
     },
     proven::{BundleError, ProvenAccount, Unverified},
     state::{OwnDeviceState, StoredSession},
@@ -17,6 +22,7 @@ use keyglass_crypto::hash::sha256;
 use super::{Client, Finding, Mutant, Step, Stop};
 use crate::{
     env::{Env, NoAnswer},
+    faults::Fault,
     oracle::{Handshake, PreKeyName},
 };
 
@@ -79,22 +85,33 @@ impl Client {
         self.post(env)
     }
 
-    fn start(&mut self, env: &mut Env, account: &ProvenAccount, device: u32, text: &WrittenText<'_>) -> Step<()> {
+    fn start(
+        &mut self,
+        env: &mut Env,
+        account: &ProvenAccount,
+        device: u32,
+        text: &WrittenText<'_>,
+    ) -> Step<()> {
         let to = String::from_utf8(account.label().to_vec()).unwrap();
-        let (label, own) = (self.label.clone(), self.account()?.devices.first().map_or(0, |device| device.id));
+        let (label, own) =
+            (self.label.clone(), self.account()?.devices.first().map_or(0, |device| device.id));
         let request = env.dice.bytes();
         let bundle = match env.fetch((&label, own), (&to, device), request) {
             Ok(bundle) => bundle,
             Err(error) => {
-                let verdict = match error {
-                    NoAnswer::Unreachable => Verdict::Unreachable,
-                    NoAnswer::Declined(_) => Verdict::Declined,
+                let (verdict, why) = match error {
+                    NoAnswer::Unreachable => (Verdict::Unreachable, ""),
+                    NoAnswer::Declined(problem) => (Verdict::Declined, problem.uri()),
                 };
-                self.findings.push(Finding::new(verdict, "no_bundle"));
+                self.findings.push(Finding::new(verdict, format!("no_bundle {why}")));
                 return Ok(());
             }
         };
-        let randomness = Randomness { ephemeral: env.dice.secret(), encapsulation: env.dice.secret(), message: env.dice.bytes() };
+        let randomness = Randomness {
+            ephemeral: env.dice.secret(),
+            encapsulation: env.dice.secret(),
+            message: env.dice.bytes(),
+        };
         let unverified = Unverified::from_wire(bundle.clone());
         match messaging::start(self.account_mut(), 0, account, device, unverified, text, randomness) {
             Ok(_) => self.check_start(env, account, device, &bundle, text.id),
@@ -120,7 +137,9 @@ impl Client {
         text: [u8; 16],
     ) {
         let label = String::from_utf8(account.label().to_vec()).unwrap();
-        let Some(session) = self.account_mut().devices.first().and_then(|own| own.sessions.last()) else { return };
+        let Some(session) = self.account_mut().devices.first().and_then(|own| own.sessions.last()) else {
+            return;
+        };
         let signed = PreKeyName::Signed(label.clone(), device, bundle.signed_prekey.id);
         let one_time = bundle.one_time.as_ref().map(|entry| {
             let name = PreKeyName::OneTime(label.clone(), device, entry.header.batch, entry.prekey.id);
@@ -128,10 +147,26 @@ impl Client {
         });
         let made = env.oracle.is_made(&signed, &session.ratchet_key);
         let published = env.oracle.has_device(&label, device, &session.peer_dh_key);
+        let kem = bundle.kem.as_ref().map(|kem| {
+            let name = match kem {
+                KemPreKey::OneTime(entry) => {
+                    PreKeyName::Kem(label.clone(), device, entry.header.batch, entry.prekey.id)
+                }
+                KemPreKey::LastResort(prekey) => PreKeyName::LastResort(label.clone(), device, prekey.id),
+            };
+            env.oracle.is_made(&name, &sha256(&[kem.key().as_bytes()]))
+        });
+        let entry = account.valid().record().device(device);
+        let announced = entry.is_some_and(|entry| entry.accepts(Suite::PQXDH));
+        if announced != (session.suite == Suite::PQXDH.0) {
+            env.oracle.violated(format!("the handshake with {label} is weaker than its device announces"));
+        }
+        let kem_good = session.suite != Suite::PQXDH.0 || kem == Some(true);
         let (id, handshake) = (session.handshake, handshake_of(session, text));
         env.oracle.handshakes.insert(id, handshake);
-        if !made || one_time == Some(false) || !published {
-            env.oracle.violated(format!("a text to {label} was encrypted to a key that {label} never published"));
+        if !made || one_time == Some(false) || !published || !kem_good {
+            env.oracle
+                .violated(format!("a text to {label} was encrypted to a key that {label} never published"));
         }
     }
 
@@ -139,8 +174,14 @@ impl Client {
         let posts = messaging::unsent(self.account()?);
         let label = self.label.clone();
         for post in posts {
-            let own = self.account()?.outbox.iter().find(|text| text.id == post.text).map_or(0, |text| text.from_device);
-            let sent = env.send((&label, own), (&post.to, post.device), Id128(post.id), &post.body, post.text);
+            let own = self
+                .account()?
+                .outbox
+                .iter()
+                .find(|text| text.id == post.text)
+                .map_or(0, |text| text.from_device);
+            let sent =
+                env.send((&label, own), (&post.to, post.device), Id128(post.id), &post.body, post.text);
             let answer = match sent {
                 Ok(()) => Answer::Taken,
                 Err(NoAnswer::Unreachable) => Answer::Later,
@@ -160,6 +201,8 @@ impl Client {
     /// [`Stop`].
     pub fn receive(&mut self, env: &mut Env) -> Step<()> {
         self.account()?;
+        // What others address to keys that are published and not yet taken over could not be opened.
+        self.finish_pending(env)?;
         self.settle(env)?;
         let mut senders = BTreeMap::new();
         for index in 0..self.account()?.devices.len() {
@@ -186,6 +229,9 @@ impl Client {
             let (handshake, reason) = (receipt.2.handshake, receipt.2.reason);
             let taken = messaging::take_receipt(self.account_mut(), &from, receipt.1, &handshake, reason);
             env.note(format!("      {label} hears from {}/{}: {reason}, {taken:?}", receipt.0, receipt.1));
+            if taken == messaging::ReceiptEffect::Abandoned {
+                env.given_up(&handshake.0);
+            }
             self.store_account(&[])?;
         }
         let messages = env.messages(&label, device).map_err(unreachable)?;
@@ -248,7 +294,9 @@ impl Client {
             Delivery::Refused(refusal) => {
                 self.store_account(&[])?;
                 let finding = match (refusal.cause, &senders[&label]) {
-                    (Cause::SenderNotProven | Cause::SenderUnknown, Err(Stop::Failed(finding))) => finding.clone(),
+                    (Cause::SenderNotProven | Cause::SenderUnknown, Err(Stop::Failed(finding))) => {
+                        finding.clone()
+                    }
                     (cause, _) => refused(&cause),
                 };
                 self.findings.push(finding.about(&label));
@@ -270,6 +318,10 @@ impl Client {
     fn opened(&mut self, env: &mut Env, index: usize, body: &[u8], opened: &Opened) -> Step<()> {
         let device = &self.account_mut().devices[index];
         let Some(session) = device.sessions.last() else { return Ok(()) };
+        let newest = device.signed_prekeys.last().map_or(0, |key| key.id);
+        if InitialMessage::decode(body).is_ok_and(|message| message.prekeys().signed < newest) {
+            env.fault(Fault::PreKeyRotated);
+        }
         let (handshake, id) = (session.handshake, device.id);
         let derived = handshake_of(session, [0; 16]);
         let one_time = InitialMessage::decode(body).ok().and_then(|message| message.prekeys().one_time);
@@ -277,13 +329,18 @@ impl Client {
         taken.extend(one_time.map(|key| {
             sha256(&[b"one-time", &id.to_be_bytes(), &key.batch.to_be_bytes(), &key.id.to_be_bytes()])
         }));
+        let kem = InitialMessage::decode(body).ok().and_then(|message| message.prekeys().kem?.one_time());
+        taken.extend(kem.map(|key| {
+            sha256(&[b"one-time KEM", &id.to_be_bytes(), &key.batch.to_be_bytes(), &key.id.to_be_bytes()])
+        }));
         if taken.iter().any(|taken| self.disk.image().taken.contains(taken)) {
             env.oracle.violated("a handshake or a one-time key was accepted twice");
         }
         match env.oracle.handshakes.get(&handshake) {
             None => env.oracle.violated("a handshake was accepted that nobody started"),
             Some(started)
-                if started.secrets != derived.secrets || started.associated_data != derived.associated_data =>
+                if started.secrets != derived.secrets
+                    || started.associated_data != derived.associated_data =>
             {
                 env.oracle.violated("the two sides of a handshake derived different secrets");
             }
@@ -339,6 +396,9 @@ fn forget(device: &mut OwnDeviceState) {
     for key in device.batches.iter_mut().flat_map(|batch| &mut batch.keys) {
         key.used_by = None;
     }
+    for key in device.kem.batches.iter_mut().flat_map(|batch| &mut batch.keys) {
+        key.used_by = None;
+    }
 }
 
 /// Why a message was not opened.
@@ -348,11 +408,15 @@ fn refused(cause: &Cause) -> Finding {
         Cause::SenderLabel | Cause::SenderUnknown | Cause::SenderNotProven | Cause::DeviceNotProven => {
             (Verdict::Refused, "sender_not_proven")
         }
-        Cause::Handshake(AcceptError::SignedPreKeyUnknown(_)) => (Verdict::Undecryptable, "signed_prekey_unknown"),
-        Cause::Handshake(AcceptError::OneTimePreKeyUnknown(_)) => {
+        Cause::Handshake(AcceptError::SignedPreKeyUnknown(_)) => {
+            (Verdict::Undecryptable, "signed_prekey_unknown")
+        }
+        Cause::Handshake(AcceptError::OneTimePreKeyUnknown(_) | AcceptError::KemPreKeyUnknown(_)) => {
             (Verdict::Undecryptable, "one_time_prekey_unknown")
         }
-        Cause::Handshake(AcceptError::OneTimePreKeyReused(_)) => (Verdict::Undecryptable, "one_time_prekey_reused"),
+        Cause::Handshake(AcceptError::OneTimePreKeyReused(_) | AcceptError::KemPreKeyReused(_)) => {
+            (Verdict::Undecryptable, "one_time_prekey_reused")
+        }
         Cause::Handshake(AcceptError::NotAuthentic) => (Verdict::Undecryptable, "not_authentic"),
         Cause::Handshake(_) => (Verdict::Undecryptable, "handshake"),
         Cause::MemoryFull => (Verdict::Failed, "memory_full"),

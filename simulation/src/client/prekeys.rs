@@ -2,15 +2,17 @@
 
 use keyglass_account::{
     api::{Base64, UploadPreKeys},
-    prekey::{OneTimePreKey, PreKeyBatch, SignedPreKey},
+    device::Suite,
+    prekey::{LastResortPreKey, OneTimePreKey, PreKeyBatch, SignedPreKey},
     problem::Problem,
+    record::AccountRecord,
     time::UnixMillis,
 };
 use keyglass_client_verify::{
-    state::{BatchState, OneTimeState, OwnDeviceState, SignedPreKeyState},
+    state::{BatchState, KemBatchState, LastResortState, OneTimeState, OwnDeviceState, SignedPreKeyState},
     verdict::Verdict,
 };
-use keyglass_crypto::{dh::DhSecretKey, secret::Secret};
+use keyglass_crypto::{dh::DhSecretKey, hash::sha256, kem::KemSecretKey, secret::Secret};
 
 use super::{Client, Finding, Step, Stop, lookup::unreachable_now};
 use crate::{
@@ -22,6 +24,8 @@ use crate::{
 
 /// One-time prekeys in a batch: few, so that pools run empty.
 const BATCH: u32 = 3;
+/// One-time KEM prekeys in a batch.
+const KEM_BATCH: usize = 2;
 /// A new batch is made when fewer are left.
 const LOW_WATER: usize = 2;
 /// How long a signed prekey may be used by others.
@@ -51,20 +55,29 @@ impl Client {
     /// Says whether the server holds what the device has made; if not, the device is ready to start anew.
     fn supply(&mut self, env: &mut Env, index: usize) -> Step<bool> {
         let (label, now) = (self.label.clone(), self.now().0);
+        let id = self.account_mut().devices[index].id;
+        let post_quantum = self.announces_kem(id);
         let device = &mut self.account_mut().devices[index];
-        let id = device.id;
         device.erase_expired(now, RETENTION);
         // One that was made while the clock was ahead is of no use: the server does not take it.
         let lasts =
             |key: &SignedPreKeyState| key.expires > now + SIGNED_RENEWAL && key.created <= now + DAY / 2;
         if !device.signed_prekeys.last().is_some_and(lasts) {
-            let floor = device.batches.first().map_or(device.counters.batch, |batch| batch.number);
+            let floor = device.floor();
             make_signed(env, &label, device, now, floor);
+            if post_quantum {
+                make_last_resort(env, &label, device, now, floor);
+            }
         }
         if device.live_one_time(now) < LOW_WATER {
             make_batch(env, &label, device, now);
         }
-        let upload = waiting(device);
+        let live =
+            device.kem.batches.iter().filter(|batch| batch.expires > now).flat_map(|batch| &batch.keys);
+        if post_quantum && live.filter(|key| key.seed.is_some()).count() == 0 {
+            make_kem_batch(env, &label, device, now);
+        }
+        let upload = waiting(&label, device);
         self.store_account(&[])?;
         if upload == UploadPreKeys::default() {
             return Ok(true);
@@ -72,7 +85,10 @@ impl Client {
         match env.upload(&label, id, &upload) {
             Ok(_) => {}
             Err(NoAnswer::Declined(
-                Problem::PreKeyIdReused | Problem::FloorLowered | Problem::BelowFloor | Problem::NoSignedPreKey,
+                Problem::PreKeyIdReused
+                | Problem::FloorLowered
+                | Problem::BelowFloor
+                | Problem::NoSignedPreKey,
             )) => {
                 if !self.repair(env, index)? {
                     return Ok(false);
@@ -83,11 +99,15 @@ impl Client {
             }
             Err(_) => return Err(unreachable_now()),
         }
-        let device = &mut self.account_mut().devices[index];
-        device.signed_prekeys.iter_mut().for_each(|key| key.uploaded = true);
-        device.batches.iter_mut().for_each(|batch| batch.uploaded = true);
+        confirmed(&mut self.account_mut().devices[index]);
         self.store_account(&[])?;
         Ok(true)
+    }
+
+    /// Whether one's own device announces PQXDH.
+    fn announces_kem(&mut self, id: u32) -> bool {
+        let record = AccountRecord::decode(&self.account_mut().record).unwrap();
+        record.device(id).is_some_and(|device| device.accepts(Suite::PQXDH))
     }
 
     /// Says whether the server holds what was made here, because an answer was lost. If it holds something else, this state is
@@ -96,6 +116,7 @@ impl Client {
     fn repair(&mut self, env: &mut Env, index: usize) -> Step<bool> {
         let (label, now) = (self.label.clone(), self.now().0);
         let id = self.account_mut().devices[index].id;
+        let post_quantum = self.announces_kem(id);
         let status = match env.status(&label, id) {
             Ok(status) => status,
             Err(_) => return Err(unreachable_now()),
@@ -103,18 +124,24 @@ impl Client {
         let device = &mut self.account_mut().devices[index];
         let held = status.signed_prekey.as_ref().map_or(0, |held| held.id);
         let newest = device.signed_prekeys.last().map_or(0, |key| key.id);
-        if held == newest && status.next_batch == device.counters.batch && status.next_id == device.counters.one_time {
+        if held == newest
+            && status.next_batch == device.counters.batch
+            && status.next_id == device.counters.one_time
+        {
             return Ok(true);
         }
         env.note(format!("      {label}/{id} starts its prekeys anew"));
-        device.counters.signed_prekey = device.counters.signed_prekey.max(held + 1);
+        device.counters.signed_prekey = device.counters.signed_prekey.max(held + 4);
         device.counters.batch = device.counters.batch.max(status.next_batch);
         device.counters.one_time = device.counters.one_time.max(status.next_id);
-        device.batches.iter_mut().for_each(|batch| batch.uploaded = true);
-        device.signed_prekeys.iter_mut().for_each(|key| key.uploaded = true);
+        confirmed(device);
         let floor = device.counters.batch;
         make_signed(env, &label, device, now, floor);
         make_batch(env, &label, device, now);
+        if post_quantum {
+            make_last_resort(env, &label, device, now, floor);
+            make_kem_batch(env, &label, device, now);
+        }
         self.store_account(&[])?;
         Ok(false)
     }
@@ -139,7 +166,14 @@ fn make_signed(env: &mut Env, label: &str, device: &mut OwnDeviceState, now: u64
     .unwrap();
     env.oracle.made(PreKeyName::Signed(label.to_owned(), device.id, id), key.to_bytes());
     let signed = signed.encode();
-    device.add_signed_prekey(SignedPreKeyState { id, secret, created: now, expires, signed, uploaded: false });
+    device.add_signed_prekey(SignedPreKeyState {
+        id,
+        secret,
+        created: now,
+        expires,
+        signed,
+        uploaded: false,
+    });
 }
 
 fn make_batch(env: &mut Env, label: &str, device: &mut OwnDeviceState, now: u64) {
@@ -167,13 +201,56 @@ fn make_batch(env: &mut Env, label: &str, device: &mut OwnDeviceState, now: u64)
     device.add_batch(BatchState { number, expires, signed: signed.encode(), uploaded: false, keys });
 }
 
+fn make_last_resort(env: &mut Env, label: &str, device: &mut OwnDeviceState, now: u64, floor: u32) {
+    let id = device.counters.signed_prekey;
+    let seed = Secret::new(env.dice.bytes());
+    let key = KemSecretKey::from_seed(seed.expose()).public_key().clone();
+    env.oracle.made(PreKeyName::LastResort(label.to_owned(), device.id, id), sha256(&[key.as_bytes()]));
+    let expires = now + SIGNED_LIFETIME;
+    let (origin, signer) = (&setting().origin, device.signing_key());
+    let (created, until) = (UnixMillis(now), UnixMillis(expires));
+    let signed =
+        LastResortPreKey::sign(origin, label.as_bytes(), &signer, device.id, id, key, created, until, floor);
+    let signed = signed.unwrap().encode();
+    device.add_last_resort(LastResortState { id, seed, created: now, expires, signed, uploaded: false });
+}
+
+fn make_kem_batch(env: &mut Env, label: &str, device: &mut OwnDeviceState, now: u64) {
+    let (first, number) = (device.counters.one_time, device.counters.batch);
+    let seeds: Vec<Secret<64>> = (0..KEM_BATCH).map(|_| Secret::new(env.dice.bytes())).collect();
+    for (id, seed) in (first..).zip(&seeds) {
+        let key = sha256(&[KemSecretKey::from_seed(seed.expose()).public_key().as_bytes()]);
+        env.oracle.made(PreKeyName::Kem(label.to_owned(), device.id, number, id), key);
+    }
+    let expires = now + BATCH_LIFETIME;
+    let (origin, signer) = (&setting().origin, device.signing_key());
+    let batch =
+        KemBatchState::new(origin, label.as_bytes(), &signer, device.id, number, expires, first, seeds);
+    device.add_kem_batch(batch.unwrap());
+}
+
+/// The server holds everything that was made, or will never be asked to.
+fn confirmed(device: &mut OwnDeviceState) {
+    device.signed_prekeys.iter_mut().for_each(|key| key.uploaded = true);
+    device.batches.iter_mut().for_each(|batch| batch.uploaded = true);
+    device.kem.last_resorts.iter_mut().for_each(|key| key.uploaded = true);
+    device.kem.batches.iter_mut().for_each(|batch| batch.uploaded = true);
+}
+
 /// What the server has not confirmed yet.
-fn waiting(device: &OwnDeviceState) -> UploadPreKeys {
+fn waiting(label: &str, device: &OwnDeviceState) -> UploadPreKeys {
     let signed = device.signed_prekeys.last().filter(|key| !key.uploaded);
+    let last_resort = device.kem.last_resorts.last().filter(|key| !key.uploaded);
     let batches = device.batches.iter().filter(|batch| !batch.uploaded);
+    let kem_batches = device.kem.batches.iter().filter(|batch| !batch.uploaded).filter_map(|batch| {
+        let (origin, signer) = (&setting().origin, device.signing_key());
+        // Of a batch whose keys were used the server has everything.
+        batch.sign(origin, label.as_bytes(), &signer, device.id).ok()
+    });
     UploadPreKeys {
         signed_prekey: signed.map(|key| Base64::new(key.signed.clone()).unwrap()),
         batches: batches.map(|batch| Base64::new(batch.signed.clone()).unwrap()).collect(),
-        ..UploadPreKeys::default()
+        last_resort: last_resort.map(|key| Base64::new(key.signed.clone()).unwrap()),
+        kem_batches: kem_batches.map(|batch| Base64::new(batch.encode()).unwrap()).collect(),
     }
 }

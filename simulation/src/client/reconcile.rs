@@ -44,7 +44,12 @@ impl Client {
     }
 
     /// Asks again without saying what is retained, to learn which head the log now shows, and compares.
-    pub(super) fn reconcile_search(&mut self, env: &mut Env, request: &SearchRequest, cause: Finding) -> Stop {
+    pub(super) fn reconcile_search(
+        &mut self,
+        env: &mut Env,
+        request: &SearchRequest,
+        cause: Finding,
+    ) -> Stop {
         let Some(ours) = self.retained_note() else { return Stop::Failed(cause) };
         let request = SearchRequest { last: None, ..request.clone() };
         let shown = self.in_quarantine(env, &Question::Search(request.clone()), |client, response| {
@@ -61,7 +66,8 @@ impl Client {
         let request = DistinguishedRequest { last: None, stop: None };
         let shown = self.in_quarantine(env, &Question::Distinguished(request.clone()), |client, response| {
             let (quarantine, nothing) = (&setting().quarantine, UserState::default());
-            let verified = quarantine.verify_distinguished(&nothing, &request, RECENT, &response, client.now());
+            let verified =
+                quarantine.verify_distinguished(&nothing, &request, RECENT, &response, client.now());
             verified.map(|verified| verified.update.tree).map_err(|error| refused(&error).verdict)
         });
         self.judge(env, &ours, shown, cause)

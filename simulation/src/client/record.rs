@@ -46,7 +46,13 @@ impl Pending {
 }
 
 /// A new device and its entry.
-pub(super) fn new_device(env: &mut Env, label: &str, id: u32, now: u64, suites: Vec<Suite>) -> (OwnDeviceState, Device) {
+pub(super) fn new_device(
+    env: &mut Env,
+    label: &str,
+    id: u32,
+    now: u64,
+    suites: Vec<Suite>,
+) -> (OwnDeviceState, Device) {
     let state = OwnDeviceState::new(id, env.dice.secret(), env.dice.secret());
     let added = keyglass_account::time::UnixMillis(now);
     let key = state.dh_key().public_key();
@@ -84,7 +90,8 @@ impl Client {
         let mut pending = Pending { record: Vec::new(), identity_seed: None, device: None, removed: None };
         let signed = match change {
             Change::AddDevice | Change::ReplaceDevice => {
-                let suites = known.record().devices.first().map_or(vec![Suite::X3DH], |device| device.suites.clone());
+                let suites =
+                    known.record().devices.first().map_or(vec![Suite::X3DH], |device| device.suites.clone());
                 let (state, device) = new_device(env, &label, draft.next_device_id(), now, suites);
                 pending.device = Some(state);
                 let draft = draft.add_device(device);
@@ -113,6 +120,7 @@ impl Client {
         if self.account()?.record == record {
             return self.drop_pending();
         }
+        self.own(env)?;
         let version = AccountRecord::decode(&record).unwrap().version;
         let label = self.label.clone();
         let owner = self.home().state.label(label.as_bytes()).and_then(|state| state.owner.as_ref());
@@ -123,7 +131,6 @@ impl Client {
             }
             return self.drop_pending();
         }
-        self.own(env)?;
         match self.submit(env, &record) {
             Ok(Some(version)) => {
                 self.adopt(version)?;
@@ -175,13 +182,15 @@ impl Client {
     ) -> Option<(AccountRecord, [u8; 32], OwnDeviceState)> {
         let (origin, label, now) = (&setting().origin, self.label.clone(), self.now().0);
         let mut draft = Draft::after(origin, label.as_bytes(), before, version);
-        let suites = before.record().devices.first().map_or(vec![Suite::X3DH], |device| device.suites.clone());
+        let suites =
+            before.record().devices.first().map_or(vec![Suite::X3DH], |device| device.suites.clone());
         let (state, device) = new_device(env, &label, draft.next_device_id(), now, suites);
         for old in &before.record().devices {
             draft = draft.remove_device(old.id);
         }
         let seed = env.dice.bytes();
-        let record = draft.add_device(device).set_recovery(None).sign_reset(&SigningKey::from_seed(&seed)).ok()?;
+        let record =
+            draft.add_device(device).set_recovery(None).sign_reset(&SigningKey::from_seed(&seed)).ok()?;
         Some((record, seed, state))
     }
 }
