@@ -1,8 +1,7 @@
 //! One's own label: registering it, owning it, and looking whether anybody else made a version of it.
 
 use keyglass_account::{author::Draft, device::Suite, problem::Problem};
-use keyglass_client_verify::{state::OwnAccount, verdict::Verdict};
-use keyglass_crypto::secret::Secret;
+use keyglass_client_verify::{state::{OwnAccount, OwnIdentity}, verdict::Verdict};
 use keyglass_keytrans::client::{CreatedVersions, StateUpdate, UserState, decode_update_responses};
 
 use super::{
@@ -44,9 +43,10 @@ impl Client {
             draft = draft.add_device(device);
             states.push(state);
         }
-        let seed: Secret<32> = env.dice.secret();
-        let mut account = OwnAccount::new(origin.clone(), label.clone(), seed, Vec::new(), states);
-        account.record = draft.sign_genesis(&account.identity()).unwrap().encode();
+        let identity = OwnIdentity::Held(env.dice.secret());
+        let key = identity.signing_key().unwrap();
+        let mut account = OwnAccount::new(origin.clone(), label.clone(), identity, Vec::new(), states);
+        account.record = draft.sign_genesis(&key).unwrap().encode();
         account
     }
 

@@ -6,7 +6,7 @@ use keyglass_account::{
     record::AccountRecord,
     verify::ValidRecord,
 };
-use keyglass_client_verify::{state::OwnDeviceState, verdict::Verdict};
+use keyglass_client_verify::{state::{OwnDeviceState, OwnIdentity}, verdict::Verdict};
 use keyglass_crypto::{secret::Secret, sign::SigningKey};
 
 use super::{Client, Finding, PENDING, Step, Stop, failed};
@@ -80,7 +80,7 @@ impl Client {
     fn draft(&mut self, env: &mut Env, change: Change) -> Step<Pending> {
         let account = self.account()?;
         let (published, record) = (account.published.unwrap_or(0), account.record.clone());
-        let identity = account.identity();
+        let identity = account.identity.signing_key().unwrap();
         let oldest = account.devices.first().map(|device| device.id);
         let owner = self.home().state.label(self.label.as_bytes()).and_then(|state| state.owner.as_ref());
         let greatest = owner.and_then(|owner| owner.greatest_version()).unwrap_or(published);
@@ -156,7 +156,7 @@ impl Client {
         account.record = pending.record;
         account.published = Some(version);
         if let Some(seed) = pending.identity_seed {
-            account.identity_seed = Secret::new(seed);
+            account.identity = OwnIdentity::Held(Secret::new(seed));
         }
         if let Some(id) = pending.removed {
             account.devices.retain(|device| device.id != id);
