@@ -299,7 +299,11 @@ mod tests {
         let (initiator, responder) = (&initiators[0], &responders[0]);
         let mut ids: Vec<HandshakeId> =
             initiators.iter().map(|initiator| id(initiator, responder, 20, &prekeys)).collect();
-        ids.extend(responders[1..].iter().map(|responder| id(initiator, responder, 20, &prekeys)));
+        let rotated = |other: &&Party| other.identity_key != responder.identity_key;
+        assert_eq!(responders.iter().filter(rotated).count(), 1);
+        for other in responders[1..].iter().filter(|other| !rotated(other)) {
+            ids.push(id(initiator, other, 20, &prekeys));
+        }
         ids.push(id(initiator, responder, 23, &prekeys));
         ids.push(id(initiator, responder, 20, &PreKeyIds { signed: 8, ..prekeys }));
         ids.push(id(initiator, responder, 20, &PreKeyIds { one_time: None, ..prekeys }));
@@ -309,5 +313,9 @@ mod tests {
         }
         assert_distinct(&ids);
         assert_eq!(id(initiator, responder, 20, &prekeys), ids[0]);
+        // Whoever rotates the identity while a message is on its way still knows which handshake it is of.
+        for other in responders.iter().filter(rotated) {
+            assert_eq!(id(initiator, other, 20, &prekeys), ids[0]);
+        }
     }
 }
