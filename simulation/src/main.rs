@@ -7,6 +7,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use keyglass_simulation::{
+    client::Mutant,
     history::{self, Options, Outcome},
     seeds::{Summary, run_all},
 };
@@ -31,6 +32,9 @@ enum Command {
         /// How many
         #[arg(long, default_value_t = 10_000)]
         count: u64,
+        /// Break all clients in this way, to see which histories notice
+        #[arg(long)]
+        mutant: Option<Mutant>,
     },
     /// Run the history of one seed and show what happens in it
     Replay {
@@ -42,8 +46,9 @@ enum Command {
 fn main() -> io::Result<ExitCode> {
     let out = &mut io::stdout().lock();
     let good = match Arguments::parse().command {
-        Command::Run { first, count } => {
-            let summary = run_all(first..first.saturating_add(count), Options::default());
+        Command::Run { first, count, mutant } => {
+            let options = Options { keep_trace: false, mutant };
+            let summary = run_all(first..first.saturating_add(count), options);
             report(out, &summary)?;
             summary.failures.is_empty()
         }

@@ -1,7 +1,7 @@
 //! Clients that are broken on purpose: each lacks one thing that the real one does. The invariants must notice every one.
 
 /// How a client is broken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mutant {
     /// It forgets which handshakes it has accepted.
     ForgetsHandshakes,
