@@ -1,7 +1,10 @@
 //! One history: people, phones, a network and a server, from a seed to its end.
 
 use keyglass_account::device::Suite;
-use keyglass_client_verify::{state::{OwnAccount, OwnIdentity}, verdict::Verdict};
+use keyglass_client_verify::{
+    state::{OwnAccount, OwnIdentity},
+    verdict::Verdict,
+};
 use keyglass_crypto::{hash::Digest, secret::Secret};
 use keyglass_log_server::store::Store as _;
 
@@ -451,7 +454,8 @@ impl History {
         client.disk.lose_everything();
         client.crash();
         let origin = crate::setting::setting().origin.clone();
-        let mut account = OwnAccount::new(origin, label, OwnIdentity::Held(Secret::new(seed)), value, vec![device]);
+        let mut account =
+            OwnAccount::new(origin, label, OwnIdentity::Held(Secret::new(seed)), value, vec![device]);
         account.published = Some(version);
         self.env.rotated = true;
         self.step(who, "takes the account over again", |client, _| client.take_over(account));

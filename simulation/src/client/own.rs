@@ -1,7 +1,10 @@
 //! One's own label: registering it, owning it, and looking whether anybody else made a version of it.
 
 use keyglass_account::{author::Draft, device::Suite, problem::Problem};
-use keyglass_client_verify::{state::{OwnAccount, OwnIdentity}, verdict::Verdict};
+use keyglass_client_verify::{
+    state::{OwnAccount, OwnIdentity},
+    verdict::Verdict,
+};
 use keyglass_keytrans::client::{CreatedVersions, StateUpdate, UserState, decode_update_responses};
 
 use super::{

@@ -6,7 +6,10 @@ use keyglass_account::{
     record::AccountRecord,
     verify::ValidRecord,
 };
-use keyglass_client_verify::{state::{OwnDeviceState, OwnIdentity}, verdict::Verdict};
+use keyglass_client_verify::{
+    state::{OwnDeviceState, OwnIdentity},
+    verdict::Verdict,
+};
 use keyglass_crypto::{secret::Secret, sign::SigningKey};
 
 use super::{Client, Finding, PENDING, Step, Stop, failed};
