@@ -50,6 +50,9 @@ pub struct Attacker {
     pub dh: DhSecretKey,
 }
 
+/// What a VRF proof is about.
+type LabelVersion = (Vec<u8>, u32);
+
 /// What all histories share.
 pub struct Setting {
     /// The log's configuration.
@@ -70,7 +73,7 @@ pub struct Setting {
     pub vrf: Arc<VrfSecretKey>,
     /// Keys of the attacker.
     pub attacker: Attacker,
-    proofs: Mutex<HashMap<(Vec<u8>, u32), (VrfOutput, VrfProof)>>,
+    proofs: Mutex<HashMap<LabelVersion, (VrfOutput, VrfProof)>>,
 }
 
 static SETTING: LazyLock<Setting> = LazyLock::new(Setting::new);
