@@ -205,7 +205,8 @@ fn prepare(
     let is_fresh = |created: u64, expires: u64| {
         UnixMillis(created).saturating_add(ROTATION) > maker.now && UnixMillis(expires) > maker.now
     };
-    let is_full = device.is_memory_full();
+    // Where there is a newer signed prekey already, the oldest goes with the handshakes that filled the memory.
+    let is_full = !device.make_room();
     let signed = device.signed_prekeys.last().is_some_and(|key| is_fresh(key.created, key.expires));
     if anew || is_full || !signed {
         maker.signed_prekey(device)?;
