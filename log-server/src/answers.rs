@@ -85,11 +85,12 @@ pub async fn search_many(log: &Arc<Log>, request: SearchManyRequest) -> Result<V
     let (head, serving) = (log.head()?, Arc::clone(log));
     log.read(move |snapshot| -> Result<Vec<u8>, Failure> {
         let head = served_head(&serving, &head, snapshot)?;
-        let data = SnapshotData::new(snapshot, serving.proofs());
         let mut last = request.last;
         let mut answers = Vec::new();
         for label in request.labels {
             let search = SearchRequest { last, label, version: None };
+            // Each answer with what it reads itself, as if it were asked for alone.
+            let data = SnapshotData::new(snapshot, serving.proofs());
             match search.answer(&data, &head) {
                 Ok(response) => {
                     last = Some(head.tree_head.tree_size);
