@@ -337,10 +337,18 @@ fn account(corpus: &mut Corpus) {
         kem_batches: Vec::new(),
     };
     json(0, serde_json::to_string(&upload).unwrap());
-    let fetch = FetchBundles { request_id: Id128([7; 16]), targets: vec![target(), target()], accounts: vec![Base64::new(LABEL.to_vec()).unwrap()] };
+    let fetch = FetchBundles {
+        request_id: Id128([7; 16]),
+        targets: vec![target(), target()],
+        accounts: vec![Base64::new(LABEL.to_vec()).unwrap()],
+    };
     json(1, serde_json::to_string(&fetch).unwrap());
-    let send =
-        SendMessage { target: target(), id: Id128([8; 16]), body: Base64::new(vec![1, 2, 3]).unwrap(), version: Some(4) };
+    let send = SendMessage {
+        target: target(),
+        id: Id128([8; 16]),
+        body: Base64::new(vec![1, 2, 3]).unwrap(),
+        version: Some(4),
+    };
     json(2, serde_json::to_string(&send).unwrap());
     json(3, serde_json::to_string(&AckMessages { ids: vec![Id128([8; 16])] }).unwrap());
     json(4, serde_json::to_string(&TokenIssued { authorization: token, expires: expires.0 }).unwrap());
@@ -350,7 +358,7 @@ fn account(corpus: &mut Corpus) {
         low_water_mark: 10,
         next_batch: 4,
         next_id: 8,
-            digest: Some(Base64::new(vec![6; 32]).unwrap()),
+        digest: Some(Base64::new(vec![6; 32]).unwrap()),
         ..PreKeyStatus::default()
     };
     json(5, serde_json::to_string(&status).unwrap());

@@ -65,7 +65,8 @@ async fn question<Q: Question>(State(log): State<Arc<Log>>, request: Request) ->
 
 async fn search_many(State(log): State<Arc<Log>>, request: Request) -> Result<Response, Failure> {
     let body = octets(request, MAX_SEARCH_MANY).await?;
-    let request = SearchManyRequest::decode(&body).map_err(|error| Failure::new(error.into()).because(error))?;
+    let request =
+        SearchManyRequest::decode(&body).map_err(|error| Failure::new(error.into()).because(error))?;
     Ok(encoded(answers::search_many(&log, request).await?))
 }
 
