@@ -27,7 +27,7 @@ fn endpoints(bench: &Bench) -> Vec<(Method, &'static str, Value, usize)> {
     let id = "00112233445566778899aabbccddeeff";
     let send = json!({ "target": target, "id": id, "body": "AAAA" });
     vec![
-        (Method::PUT, PREKEYS, json!({}), 256 << 10),
+        (Method::PUT, PREKEYS, json!({}), 768 << 10),
         (Method::POST, BUNDLES, json!({ "request_id": id, "targets": [target] }), 128 << 10),
         (Method::POST, MESSAGES, send, 128 << 10),
         (Method::POST, MESSAGES_ACK, json!({ "ids": [id] }), 128 << 10),
