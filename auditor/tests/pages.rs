@@ -32,7 +32,7 @@ impl Served {
         let source = LogSource::new(Http::new(world.deadline).unwrap(), &world.log.url).unwrap();
         let service = Service::new(Arc::clone(&logs), Arc::new(Metrics::default()));
         let service = service.asking(HashMap::from([(id.clone(), source)]));
-        let router = service.router(NonZeroU32::new(1000).unwrap());
+        let router = service.router(NonZeroU32::new(1_000_000).unwrap());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let service = router.into_make_service_with_connect_info::<SocketAddr>();

@@ -11,7 +11,7 @@ use keyglass_account::api::{Base64, Id128, Message, SendReceipt, Target};
 use serde_json::{Value, json};
 
 use super::{
-    context::Context,
+    context::{Context, now},
     heads_gossip::Finding,
     outbox::Resent,
     outcome::{Failure, Outcome},
@@ -193,7 +193,9 @@ impl Inbox {
         let looked_up = self.senders.get(&label);
         let sender = match looked_up {
             Some(Ok(account)) => Sender::Proven(account),
-            Some(Err(failure)) if failure.reason == "unknown_label" => Sender::Unknown,
+            Some(Err(failure)) if failure.reason == "unknown_label" && context.must_know(message) => {
+                Sender::Unknown
+            }
             Some(Err(_)) | None => Sender::NotProven,
         };
         match pending.supply(account, sender) {
@@ -396,5 +398,14 @@ impl Problem {
         entry.insert("kept".into(), json!(about == About::Kept));
         entry.insert("opened".into(), json!(matches!(about, About::View | About::Head)));
         Value::Object(entry)
+    }
+}
+
+impl Context {
+    /// Whether a log must know the sender of a message by now. A head that is accepted is at most `max_behind` old, and a
+    /// server may answer from any such head.
+    fn must_know(&self, message: &Message) -> bool {
+        let lag = self.verifier.configuration().max_behind;
+        message.received.saturating_add(lag) < now().0
     }
 }

@@ -96,7 +96,8 @@ pub struct PendingMessage {
 pub enum Sender<'a> {
     /// The account, proven by its newest version.
     Proven(&'a ProvenAccount),
-    /// The log says that there is no such label.
+    /// The log says that there is no such label, in a head that is not older than the message. A server that lags behind its
+    /// log may not know of a sender who is new: while that is possible, the sender is [`NotProven`](Self::NotProven).
     Unknown,
     /// It could not be proven this time, or a person has to decide about it.
     NotProven,

@@ -1,9 +1,9 @@
 //! The mailbox: messages wait for devices.
 //!
-//! A message is durable before its sender is told so, and stays until its receiver acknowledges it. Messages are opaque;
-//! who sent one is not kept.
+//! A message is durable before its sender is told so, and stays until its receiver acknowledges it or [`Settings::kept`] is
+//! over. Messages are opaque; who sent one is not kept.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use keyglass_account::api::{Id128, MAX_MESSAGE_LEN, MAX_MESSAGES};
 use keyglass_crypto::hash::sha256;
@@ -32,6 +32,9 @@ pub use store::{MailboxStore, Queue, StoredMessage};
 
 use store::Place;
 
+/// How long messages wait.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// Bounds of the service.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -41,11 +44,14 @@ pub struct Settings {
     pub max_bytes: u64,
     /// Bytes of messages in one answer, unless its first is longer.
     pub max_answer_bytes: usize,
+    /// How long a message waits. Devices keep the secrets of expired prekeys a day longer, so that none comes too late for
+    /// them. What is older is never handed out, and deleted when its device asks or its place is needed.
+    pub kept: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_messages: 1000, max_bytes: 16 << 20, max_answer_bytes: 1 << 20 }
+        Self { max_messages: 1000, max_bytes: 16 << 20, max_answer_bytes: 1 << 20, kept: KEPT }
     }
 }
 
@@ -130,22 +136,45 @@ impl Service {
             return Err(SendError::UnknownDevice);
         }
         let hash = sha256(&[&body]);
+        if !self.has_room(&self.store.queue(target)?, body.len()) {
+            self.expire(target)?;
+        }
         let _one_at_a_time = self.stripes.lock(target);
         if let Some(place) = self.store.find(target, id)? {
             return if place.hash == hash { Ok(false) } else { Err(SendError::IdReused) };
         }
         let mut queue = self.store.queue(target)?;
-        let bytes = queue.bytes.saturating_add(u64::try_from(body.len()).unwrap_or(u64::MAX));
-        if queue.messages >= self.settings.max_messages || bytes > self.settings.max_bytes {
+        if !self.has_room(&queue, body.len()) {
             return Err(SendError::Full);
         }
         let sequence = queue.next;
         queue.next = sequence.checked_add(1).ok_or(StoreError::Corrupt("a queue's sequence"))?;
         queue.messages = queue.messages.saturating_add(1);
-        queue.bytes = bytes;
+        queue.bytes = with(&queue, body.len());
         let message = StoredMessage { id, received: self.clock.now(), body };
         self.store.add(target, &queue, Place { sequence, hash }, &message)?;
         Ok(true)
+    }
+
+    fn has_room(&self, queue: &Queue, len: usize) -> bool {
+        queue.messages < self.settings.max_messages && with(queue, len) <= self.settings.max_bytes
+    }
+
+    /// Deletes the messages of a device that have waited too long.
+    fn expire(&self, device: &DeviceName) -> Result<(), StoreError> {
+        let kept = u64::try_from(self.settings.kept.as_millis()).unwrap_or(u64::MAX);
+        let now = self.clock.now().0;
+        // One step takes a whole answer's worth, of which there are no more than messages.
+        for _ in 0..self.settings.max_messages {
+            let oldest = self.store.oldest(device, MAX_MESSAGES, self.settings.max_answer_bytes)?;
+            let is_over = |message: &&StoredMessage| message.received.0.saturating_add(kept) <= now;
+            let over: Vec<Id128> = oldest.iter().take_while(is_over).map(|message| message.id).collect();
+            if over.is_empty() {
+                break;
+            }
+            self.acknowledge(device, &over)?;
+        }
+        Ok(())
     }
 
     /// The messages of `device`, the oldest first, as many as fit an answer; and whether more wait. It may block.
@@ -153,6 +182,7 @@ impl Service {
     /// # Errors
     /// [`StoreError`].
     pub fn read(&self, device: &DeviceName) -> Result<(Vec<StoredMessage>, bool), StoreError> {
+        self.expire(device)?;
         let waiting = self.store.queue(device)?.messages;
         let mut messages = self.store.oldest(device, MAX_MESSAGES, self.settings.max_answer_bytes)?;
         let mut bytes = 0_usize;
@@ -188,4 +218,9 @@ impl Service {
         }
         if gone.is_empty() { Ok(()) } else { self.store.remove(device, &queue, &gone) }
     }
+}
+
+/// The bytes of a queue with one message more.
+fn with(queue: &Queue, len: usize) -> u64 {
+    queue.bytes.saturating_add(u64::try_from(len).unwrap_or(u64::MAX))
 }

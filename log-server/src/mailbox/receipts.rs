@@ -28,7 +28,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{MailboxStore, SendError, Service, Settings, StoredMessage};
+use super::{KEPT, MailboxStore, SendError, Service, Settings, StoredMessage};
 use crate::{
     clock::Clock,
     store::StoreError,
@@ -39,7 +39,7 @@ const FORMAT: u8 = 1;
 
 /// Bounds of receipts: as many as may have to be told of one burst of messages, and no more.
 const SETTINGS: Settings =
-    Settings { max_messages: 256, max_bytes: 256 * 1024, max_answer_bytes: 256 * 1024 };
+    Settings { max_messages: 256, max_bytes: 256 * 1024, max_answer_bytes: 256 * 1024, kept: KEPT };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {

@@ -1,6 +1,6 @@
 //! The mailbox, over memory and over RocksDB.
 
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Duration};
 
 use proptest::prelude::*;
 
@@ -127,6 +127,28 @@ fn a_flood_ends_at_the_quota() {
     stage.ack(&[0]);
     stage.send(3, b"flood").unwrap();
     assert_eq!(stage.waiting(), [1, 2, 3]);
+}
+
+#[test]
+fn what_has_waited_too_long_is_gone_and_makes_room() {
+    let hour = 3_600_000;
+    let settings = Settings { max_messages: 3, kept: Duration::from_secs(10 * 3600), ..Settings::default() };
+    let stage = Stage::with(Arc::new(MemoryMailbox::default()), settings);
+    for id in 1..=3 {
+        stage.send(id, b"text").unwrap();
+        stage.world.clock.advance(hour);
+    }
+    assert_eq!(stage.send(4, b"text"), Err(SendError::Full));
+    stage.world.clock.advance(7 * hour);
+    assert_eq!(stage.send(4, b"text"), Ok(()), "the first has waited ten hours");
+    assert_eq!(stage.send(5, b"text"), Err(SendError::Full));
+    assert_eq!(stage.waiting(), [2, 3, 4]);
+    stage.world.clock.advance(2 * hour);
+    assert_eq!(stage.waiting(), [4]);
+    stage.world.clock.advance(100 * hour);
+    assert_eq!(stage.waiting(), [0; 0]);
+    let queue = stage.service.store.queue(&stage.world.bob.name).unwrap();
+    assert_eq!((queue.messages, queue.bytes), (0, 0));
 }
 
 #[test]
