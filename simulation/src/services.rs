@@ -1,6 +1,6 @@
 //! The services beside the log: the real prekey service and mailbox over stores in memory, which survive crashes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use keyglass_account::api::Id128;
 use keyglass_log_server::{
@@ -60,7 +60,8 @@ impl Services {
             Arc::clone(&mailbox_store) as _,
             Arc::clone(&accounts),
             Arc::clone(&clock),
-            mailbox::Settings::default(),
+            // Messages may come later here than from a real mailbox: what a device then says is tried as well.
+            mailbox::Settings { kept: Duration::MAX, ..mailbox::Settings::default() },
         );
         Self { prekey_store, mailbox_store, clock, accounts, prekeys, mailbox }
     }
