@@ -59,6 +59,8 @@ fn promises(env: &mut Env, client: &Client, findings: &[Finding]) {
             Lie::AlterMessage | Lie::MisdeliverMessage => !findings.is_empty() || client.ignored > 0,
             // A denied beginning of an account counts as a reset.
             Lie::DenyLabel => alarmed,
+            // An old head of the other side may be from before the sides parted.
+            Lie::ForkShown if env.told.contains(&Lie::OldHead) => true,
             _ => noticed || (!alone && alarmed),
         };
         if promise.when == When::AtOnce && undisturbed && !kept {
@@ -108,6 +110,12 @@ pub fn look_up(env: &mut Env, client: &Client, label: &str, own_round: bool) {
                 | Verdict::Unwitnessed
         )
     };
+    // Whose own account has an alarm writes to nobody, and looks nobody up for it.
+    let own_alarm = |finding: &Finding| {
+        finding.verdict == Verdict::Unexpected
+            && finding.label.as_deref() == Some(&client.label)
+            && label != client.label
+    };
     let about = |finding: &&Finding| finding.label.as_deref() == Some(label);
     let mut relevant = client.findings.iter().filter(about);
     let noticed = relevant.any(|finding| {
@@ -116,7 +124,7 @@ pub fn look_up(env: &mut Env, client: &Client, label: &str, own_round: bool) {
     });
     if noticed {
         *env.noticed.entry(lie).or_default() += 1;
-    } else if !client.findings.iter().any(|finding| ends(finding.verdict)) {
+    } else if !client.findings.iter().any(|finding| ends(finding.verdict) || own_alarm(finding)) {
         let (who, findings) = (&client.label, &client.findings);
         env.oracle.violated(format!("{who} did not notice {lie:?} about {label} when looking: {findings:?}"));
     }
