@@ -109,7 +109,7 @@ mod tests {
     /// Whoever is on call finds every reason in the runbook, in this order, and no other.
     #[test]
     fn the_runbook_names_every_reason() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations/runbook.md");
         let text = std::fs::read_to_string(path).unwrap();
         let section = text.split("\n## When first messages fail\n").nth(1).unwrap();
         let section = section.split("\n## ").next().unwrap();
@@ -124,8 +124,8 @@ mod tests {
     }
 
     #[test]
-    fn the_operations_page_names_every_problem() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
+    fn the_page_of_errors_names_every_problem() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations/errors.md");
         let text = std::fs::read_to_string(path).unwrap();
         for problem in crate::problem::Problem::ALL {
             let row = format!("| `{}` | {} | {} |", problem.name(), problem.status(), problem.title());

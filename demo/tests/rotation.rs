@@ -1,4 +1,4 @@
-//! A log changes its signing key, step by step as `docs/operations.md` says, and stays the same log.
+//! A log changes its signing key, step by step as `docs/operations/log.md` says, and stays the same log.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! The file of peers. `docs/operations.md` describes it.
+//! The file of peers. `docs/operations/witness.md` describes it.
 
 use std::collections::BTreeSet;
 

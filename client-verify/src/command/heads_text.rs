@@ -1,4 +1,4 @@
-//! Distinguished heads as text that people can pass to each other. `docs/operations.md` shows an example.
+//! Distinguished heads as text that people can pass to each other. `docs/operations/client.md` shows an example.
 //!
 //! ```text
 //! keyglass-heads/v1
