@@ -1,5 +1,5 @@
 //! Durable insertion of new labels into a log of 100,000 labels in RocksDB, search responses from it, and what a user does
-//! to verify one under a quorum of three witnesses.
+//! to verify one under a quorum of three witnesses. `KEYGLASS_BENCH_LABELS` says how many labels there are instead.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -39,7 +39,13 @@ use keyglass_tlog::{
 use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::sync::{oneshot, watch};
 
-const LABELS: u64 = 100_000;
+/// How many labels the log has at first; a multiple of [`FILLING`].
+fn labels() -> u64 {
+    std::env::var("KEYGLASS_BENCH_LABELS").map_or(100_000, |text| text.parse().unwrap())
+}
+
+/// The versions of an entry that only fills the log.
+const FILLING: u64 = 10_000;
 /// About the size of an account record with two devices.
 const VALUE: usize = 600;
 
@@ -88,13 +94,16 @@ fn bench(c: &mut Criterion) {
     let store: Arc<dyn Store> = Arc::new(RocksStore::create(&directory.path().join("db"), &[0; 32]).unwrap());
     let vrf = Arc::new(VrfSecretKey::from_seed(&[3; 32]));
     let mut next = 0;
-    let filling = sequencer(&store, &vrf, 10_000);
-    add(&filling, next, 10_000, LABELS / 10_000);
-    next += LABELS;
+    let labels = labels();
+    let filling = sequencer(&store, &vrf, FILLING as usize);
+    let began = Instant::now();
+    add(&filling, next, FILLING as usize, labels / FILLING);
+    next += labels;
+    println!("filled with {labels} labels, {:.0} a second", labels as f64 / began.elapsed().as_secs_f64());
     drop(filling);
 
-    let mut group = c.benchmark_group("durable insertion onto 100k labels");
-    for batch in [1_000, 10_000] {
+    let mut group = c.benchmark_group(format!("durable insertion onto {labels} labels"));
+    for batch in [1_000, 10_000, 100_000] {
         let sequencer = sequencer(&store, &vrf, batch);
         group.sample_size(10).throughput(Throughput::Elements(batch as u64));
         group.bench_function(BenchmarkId::from_parameter(batch), |b| {
@@ -110,6 +119,8 @@ fn bench(c: &mut Criterion) {
 
     let user = User::new(&vrf);
     let size = store.snapshot().unwrap().size().unwrap();
+    // What a response costs depends on both: how many entries it proves, and how deep in their trees.
+    println!("the log has {size} entries and {next} labels now; memory {} MiB at the peak", peak_memory());
     let head = ServedHead {
         tree_head: TreeHead { tree_size: size, signature: user.signature(&store, size) },
         auditor_tree_head: None,
@@ -129,7 +140,7 @@ fn bench(c: &mut Criterion) {
     let mut number = 0;
     group.bench_function("cold: VRF proofs computed, pages read", |b| {
         b.iter(|| {
-            number = (number + 7919) % LABELS;
+            number = (number + 7919) % labels;
             search(&nothing, number)
         });
     });
@@ -155,6 +166,13 @@ fn bench(c: &mut Criterion) {
         b.iter(|| user.verifier.verify_search(&state, &request, &response, now).unwrap());
     });
     group.finish();
+}
+
+/// What this process held at most, in MiB.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
 /// A user who trusts the log's configuration and two of three witnesses, with everybody's keys.
