@@ -5,8 +5,10 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::as_conversions, clippy::arithmetic_side_effects)]
 
+#[path = "../../keytrans/benches/memory/mod.rs"]
+mod memory;
+
 use std::{
-    collections::HashMap,
     fs::{self, File},
     io::{BufReader, BufWriter, Read as _, Write as _},
     path::Path,
@@ -16,44 +18,19 @@ use std::{
 };
 
 use keyglass_auditor::{audited::Audit, data_dir, records::Records, trust::Trust, updates::Form};
-use keyglass_crypto::{hash::sha256, sign::SigningKey, vrf::VrfSecretKey};
+use keyglass_crypto::{sign::SigningKey, vrf::VrfSecretKey};
 use keyglass_keytrans::{
     config::{CipherSuite, Configuration, ModeFields},
-    prefix_tree::{NextVersion, Page, PageKey, PageSource, SearchKey, TreeRoot, insert, prove},
-    wire::{BatchAuditorUpdate, BatchPrefixProof, PrefixLeaf, Wire as _},
+    prefix_tree::{SearchKey, TreeRoot, insert, prove},
+    wire::{BatchAuditorUpdate, BatchPrefixProof, Wire as _},
 };
 use keyglass_tlog::note::{KeyName, NoteSigner};
-use thiserror::Error;
+use memory::{Memory, leaves};
 
 /// Between two log entries, in milliseconds.
 const STEP: u64 = 10_000;
 /// The bytes of updates that are replayed and made durable at once, about as many as a log sends in an answer.
 const AT_ONCE: usize = 4 << 20;
-
-#[derive(Debug, Error)]
-#[error("no such page")]
-struct Missing;
-
-#[derive(Default)]
-struct Memory(HashMap<PageKey, Page>);
-
-impl PageSource for Memory {
-    type Error = Missing;
-
-    fn pages(&self, keys: &[PageKey]) -> Result<Vec<Page>, Missing> {
-        keys.iter().map(|key| self.0.get(key).cloned().ok_or(Missing)).collect()
-    }
-}
-
-impl Memory {
-    fn keep(&mut self, next: NextVersion) -> TreeRoot {
-        for page in next.superseded {
-            self.0.remove(&page);
-        }
-        self.0.extend(next.pages);
-        next.root
-    }
-}
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -80,12 +57,7 @@ fn write_updates(path: &Path, versions: u64, batch: u64) {
     let mut file = BufWriter::new(File::create(path).unwrap());
     let (mut memory, mut root) = (Memory::default(), TreeRoot::EMPTY);
     for (position, first) in (0..versions).step_by(batch as usize).enumerate() {
-        let leaf = |number: u64| {
-            let vrf_output = sha256(&[&number.to_be_bytes()]);
-            PrefixLeaf { vrf_output, commitment: sha256(&[&vrf_output]) }
-        };
-        let mut added: Vec<PrefixLeaf> = (first..versions.min(first + batch)).map(leaf).collect();
-        added.sort_unstable_by_key(|leaf| leaf.vrf_output);
+        let added = leaves(first..versions.min(first + batch));
         let keys: Vec<SearchKey> = added.iter().map(|leaf| leaf.vrf_output).collect();
         let proof = prove(&memory, &root, &keys).unwrap();
         let proof = BatchPrefixProof { results: proof.results, elements: proof.elements };
@@ -138,11 +110,11 @@ fn replay_file(file: &Path, data: &Path) {
             break;
         }
         let (began, from) = (Instant::now(), audit.size());
-        for update in &updates {
-            let update = form.decode(update).unwrap();
-            versions += update.added.len();
-            audit.apply(&update, None, &*store).unwrap();
-        }
+        let updates: Vec<BatchAuditorUpdate> =
+            updates.iter().map(|update| form.decode(update).unwrap()).collect();
+        versions += updates.iter().map(|update| update.added.len()).sum::<usize>();
+        let refused = audit.replay(&updates, None, |keys| store.published(keys)).unwrap();
+        assert_eq!(refused, None);
         store.commit_audit(from, &audit).unwrap();
         audit.stored();
         let took = began.elapsed();

@@ -104,16 +104,7 @@ pub type Row = Vec<KeyStart>;
 /// The rule is that a leaf may be removed once a distinguished entry has published it, and an entry stays distinguished. So
 /// where a leaf was first published is of no interest any more once a later distinguished entry is there: only the leaves of
 /// the last Reasonable Monitoring Window or so need a place, 16 bytes each.
-pub trait RecentlyPublished {
-    /// Why it could not be read.
-    type Error;
-
-    /// The rightmost entry, if any, in whose row each of these keys is.
-    ///
-    /// # Errors
-    /// As the store says.
-    fn positions(&self, keys: &BTreeSet<KeyStart>) -> Result<BTreeMap<KeyStart, u64>, Self::Error>;
-}
+pub type Published = BTreeMap<KeyStart, u64>;
 
 /// A replay as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,17 +148,6 @@ impl Wire for AuditState {
         }
         Ok(Self { start, size, full_subtrees, frontier })
     }
-}
-
-/// Why an update was not replayed.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ReplayError<E: core::error::Error + 'static> {
-    /// It is refused.
-    #[error(transparent)]
-    Fault(#[from] Fault),
-    /// What was stored of the replay cannot be read.
-    #[error(transparent)]
-    Store(E),
 }
 
 /// A log whose every change was verified, from its start to its size.
@@ -257,65 +237,69 @@ impl Audit {
         self.settled = settled(&self.log, self.start);
     }
 
-    /// Replays the update of the next entry, of which `leaf` is the hash in the log tree where that is known.
+    /// Replays the updates of the next entries until one is refused; says which of them, and why. What comes before it is
+    /// replayed. `leaves` are the hashes of these entries in the log tree, where that is known. `published` tells the rightmost
+    /// entry, if any, in whose stored row each of some keys is: it is asked once, and only if leaves are removed.
     ///
     /// # Errors
-    /// [`ReplayError`]; then nothing has changed.
-    pub fn apply<P>(
+    /// Those of `published`; then nothing has changed.
+    pub fn replay<E>(
+        &mut self,
+        updates: &[BatchAuditorUpdate],
+        leaves: Option<&[Digest]>,
+        published: impl FnOnce(&BTreeSet<KeyStart>) -> Result<Published, E>,
+    ) -> Result<Option<(usize, Fault)>, E> {
+        let removed = updates.iter().flat_map(|update| &update.removed).map(|leaf| start_of(&leaf.vrf_output));
+        let removed: BTreeSet<KeyStart> = removed.collect();
+        let mut known = if removed.is_empty() { Published::new() } else { published(&removed)? };
+        let here = |(position, row): &(u64, Row)| {
+            let row = if removed.is_empty() { &[] } else { row.as_slice() };
+            let keys = row.iter().filter(|key| removed.contains(*key));
+            keys.map(|key| (*key, *position)).collect::<Vec<_>>()
+        };
+        known.extend(self.rows.iter().flat_map(here));
+        for (i, update) in updates.iter().enumerate() {
+            if let Err(fault) = self.apply(update, leaves.map(|leaves| leaves.get(i)), &known) {
+                return Ok(Some((i, fault)));
+            }
+            known.extend(self.rows.last().into_iter().flat_map(here));
+        }
+        Ok(None)
+    }
+
+    /// Replays one update. Of its entry, `leaf` is the hash in the log tree, if there is such a tree.
+    fn apply(
         &mut self,
         update: &BatchAuditorUpdate,
-        leaf: Option<&Digest>,
-        recent: &P,
-    ) -> Result<(), ReplayError<P::Error>>
-    where
-        P: RecentlyPublished<Error: core::error::Error + 'static>,
-    {
-        let known = self.published(update, recent).map_err(ReplayError::Store)?;
+        leaf: Option<Option<&Digest>>,
+        known: &Published,
+    ) -> Result<(), Fault> {
         let first = |leaf: &PrefixLeaf| known.get(&start_of(&leaf.vrf_output)).copied().or(self.settled);
         let mut log = self.log.clone();
         let audited = log.apply(update, first).map_err(refusal)?;
         let entry = audited.entry;
-        if leaf.is_some_and(|leaf| *leaf != self.hash.leaf(entry.timestamp, &entry.prefix_tree)) {
-            return Err(Fault::OtherEntry(entry).into());
+        if leaf.is_some_and(|leaf| leaf != Some(&self.hash.leaf(entry.timestamp, &entry.prefix_tree))) {
+            return Err(Fault::OtherEntry(entry));
         }
         self.log = log;
         self.frontier.insert(audited.position, entry);
         let frontier = ibst::frontier(self.log.size());
         self.frontier.retain(|position, _| frontier.contains(position));
         let stays = |leaf: &&PrefixLeaf| {
-            update.removed.binary_search_by_key(&leaf.vrf_output, |removed| removed.vrf_output).is_ok_and(
-                |index| {
-                    update.removed.get(index).is_some_and(|removed| removed.commitment == leaf.commitment)
-                },
-            )
+            let found =
+                update.removed.binary_search_by_key(&leaf.vrf_output, |removed| removed.vrf_output).ok();
+            found.and_then(|index| update.removed.get(index)) == Some(*leaf)
         };
         let put = update.added.iter().filter(|leaf| !stays(leaf)).map(|leaf| start_of(&leaf.vrf_output));
         self.rows.push((audited.position, put.collect()));
         Ok(())
     }
-
-    /// Where the leaves that an update removes were first published, as far as that still matters.
-    fn published<P: RecentlyPublished>(
-        &self,
-        update: &BatchAuditorUpdate,
-        recent: &P,
-    ) -> Result<BTreeMap<KeyStart, u64>, P::Error> {
-        let removed: BTreeSet<KeyStart> =
-            update.removed.iter().map(|leaf| start_of(&leaf.vrf_output)).collect();
-        if removed.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let mut known = recent.positions(&removed)?;
-        for (position, row) in &self.rows {
-            known.extend(row.iter().filter(|key| removed.contains(*key)).map(|key| (*key, *position)));
-        }
-        Ok(known)
-    }
 }
 
 /// The position by which a leaf was published at the latest that is in no row.
 fn settled(log: &AuditedLog, start: u64) -> Option<u64> {
-    // What was there before the start was published by the last entry before it.
+    // Where leaves were published that were there before the start is not known. They count as published by the last entry
+    // before it: the auditor vouches for no removal of which it does not know that owners could have seen the leaf.
     log.rightmost_distinguished().max(start.checked_sub(1))
 }
 

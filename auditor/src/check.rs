@@ -14,7 +14,8 @@ use serde_json::json;
 use crate::{
     cli::{Cli, print_line},
     clock::SystemClock,
-    data_dir,
+    data_dir::{self, EVIDENCE, REFUSED},
+    durable,
     follow::SharedRecords,
     plan::Plan,
     progress::Meter,
@@ -46,7 +47,8 @@ pub async fn check(cli: &Cli) -> Result<Verdict, RunError> {
         report = progress_shown::during(follower.round(), &plan.name, &meter) => report?,
         () = stop => return Err(RunError::System(io::ErrorKind::Interrupted.into())),
     };
-    let report = keep(report, &options.out).map_err(|error| RunError::File { path: options.out, error })?;
+    let report =
+        keep(report, &data, &options.out).map_err(|error| RunError::File { path: options.out, error })?;
     if cli.json {
         print_line(&json!(report).to_string());
     } else {
@@ -56,26 +58,14 @@ pub async fn check(cli: &Cli) -> Result<Verdict, RunError> {
 }
 
 /// Copies evidence and refused updates out of the directory that is about to go, and has the report name the copies.
-fn keep(mut report: Report, out: &Path) -> io::Result<Report> {
-    let conviction_paths = report.convictions.iter_mut().map(|conviction| &mut conviction.path);
-    let kept = report.evidence.iter_mut().chain(&mut report.audit.refused).chain(conviction_paths);
-    let mut renamed = Vec::new();
-    for path in kept {
-        let from = PathBuf::from(&*path);
-        let Some(name) = from.file_name() else { continue };
-        let to = out.join(name);
-        if !to.exists() {
-            fs::create_dir_all(out)?;
-            fs::copy(&from, &to)?;
-        }
-        renamed.push((core::mem::replace(path, to.display().to_string()), to.display().to_string()));
+fn keep(report: Report, data: &Path, out: &Path) -> io::Result<Report> {
+    let evidence = report.convictions.iter().map(|conviction| (EVIDENCE, &conviction.file));
+    let refused = report.audit.refused.iter().map(|file| (REFUSED, file));
+    for (directory, file) in evidence.chain(refused) {
+        durable::create_directory(out, 0o755)?;
+        durable::write(&out.join(file), 0o644, &fs::read(data.join(directory).join(file))?)?;
     }
-    for finding in &mut report.findings {
-        for (from, to) in &renamed {
-            finding.detail = finding.detail.replace(from, to);
-        }
-    }
-    Ok(report)
+    Ok(report.with_files(out, out))
 }
 
 /// A directory that is removed with this.

@@ -3,7 +3,8 @@
 //! ```text
 //! auditor         the format of this directory; written last when it is made
 //! auditor.key     the auditor's cosigning key, mode 0600
-//! auditor.redb    what was replayed of the log, the heads it was compared with, and the head that was signed last
+//! auditor.redb    what was replayed of the log, the heads it was compared with, the head that was signed last, and the history
+//!                 that pages show
 //! evidence/       one file for each contradiction found, named *.evidence
 //! refused/        updates that did not verify, as they were sent, named *.update; made when there is one
 //! logs/<id>/      of an auditor of many logs (`serve`): database, evidence and refused updates of the log whose
@@ -14,9 +15,8 @@
 //! another program is refused, and the error says what and where.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    fs::{self, File},
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -32,6 +32,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::{
+    durable,
     records::store::{self, Store, StoreError},
     trust::Trust,
 };
@@ -98,7 +99,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> DataError + '_ {
 /// # Errors
 /// [`DataError`]; a directory in which something is already is left alone.
 pub fn create(path: &Path, name: KeyName, passphrase: Option<&Passphrase>) -> Result<Cosigner, DataError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))?;
+    durable::create_directory(path, 0o700).map_err(at(path))?;
     if fs::read_dir(path).map_err(at(path))?.next().is_some() {
         return Err(DataError::NotEmpty(path.to_owned()));
     }
@@ -107,10 +108,11 @@ pub fn create(path: &Path, name: KeyName, passphrase: Option<&Passphrase>) -> Re
     let key = Cosigner::new(name, SigningKey::from_seed(&seed));
     key_file::create(&path.join(KEY), KEY, key.to_key_file().as_bytes(), passphrase)?;
     let evidence = path.join(EVIDENCE);
-    DirBuilder::new().mode(0o755).create(&evidence).map_err(at(&evidence))?;
+    durable::create_directory(&evidence, 0o755).map_err(at(&evidence))?;
     store::create(&path.join(STATE), &key.vkey().to_string())?;
-    write_new(&path.join(MARKER), FORMAT.as_bytes())?;
-    sync_directory(path).map_err(at(path))?;
+    durable::sync_directory(path).map_err(at(path))?;
+    let marker = path.join(MARKER);
+    durable::write(&marker, 0o644, FORMAT.as_bytes()).map_err(at(&marker))?;
     Ok(key)
 }
 
@@ -196,38 +198,20 @@ impl Homes {
         if home.is_dir() {
             return Ok(home);
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(&logs).map_err(at(&logs))?;
+        durable::create_directory(&logs, 0o700).map_err(at(&logs))?;
         // It gets its name once everything is in it: a directory without a database has lost one.
         let unfinished = logs.join(format!("{name}.unfinished"));
         if unfinished.is_dir() {
             fs::remove_dir_all(&unfinished).map_err(at(&unfinished))?;
         }
         let evidence = unfinished.join(EVIDENCE);
-        DirBuilder::new().recursive(true).mode(0o755).create(&evidence).map_err(at(&evidence))?;
+        durable::create_directory(&evidence, 0o755).map_err(at(&evidence))?;
         store::create(&unfinished.join(STATE), &self.auditor)?;
-        sync_directory(&unfinished).map_err(at(&unfinished))?;
+        durable::sync_directory(&unfinished).map_err(at(&unfinished))?;
         fs::rename(&unfinished, &home).map_err(at(&home))?;
-        sync_directory(&logs).map_err(at(&logs))?;
+        durable::sync_directory(&logs).map_err(at(&logs))?;
         Ok(home)
     }
-}
-
-/// Makes what happened in a directory durable.
-///
-/// # Errors
-/// From the operating system.
-pub fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path).and_then(|directory| directory.sync_all())
-}
-
-/// Writes a file that does not exist yet, durably.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(at(path))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, DataError> {

@@ -73,14 +73,14 @@ pub enum Finding {
     /// An update does not verify. Nothing beyond it is signed.
     #[error(
         "the update of entry {position} is refused: {fault}{}",
-        .kept.as_ref().map_or(String::new(), |path| format!(" (kept in {path})"))
+        .kept.as_ref().map_or(String::new(), |file| format!(" (kept as {file})"))
     )]
     BadUpdate {
         /// The entry.
         position: u64,
         /// What is wrong with it.
         fault: Box<Fault>,
-        /// The file with its bytes.
+        /// The name of the file with its bytes.
         kept: Option<String>,
     },
     /// The newest entry is old.
@@ -185,10 +185,10 @@ pub enum Finding {
         waited_ms: u64,
     },
     /// There is evidence.
-    #[error("the log signed two histories: {path}")]
+    #[error("the log signed two histories: {file}")]
     Misbehaving {
-        /// The file.
-        path: String,
+        /// The name of the file.
+        file: String,
     },
 }
 

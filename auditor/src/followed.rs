@@ -18,9 +18,9 @@ use tokio::sync::{Notify, Semaphore, watch};
 pub use self::refusal::Refusal;
 use crate::{
     clock::Clock,
-    follow::SharedRecords,
+    follow::{AuditError, SharedRecords},
     head::{HeadError, SignedHead},
-    overview::{AuditorOverview, LogOverview, Overview, status::LogStatus},
+    overview::{AuditorOverview, History, LogOverview, Overview, status::LogStatus},
     records::{Admission, Records, Source, Standing},
     report::{ConvictionReport, Report, WitnessState},
     trust::Trust,
@@ -114,8 +114,15 @@ impl Followed {
         self.records.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Refusal::Unavailable)
     }
 
-    /// Hands over what is remembered, once it is open.
+    /// Hands over what is remembered, once it is open, the history that was kept in it included.
     pub fn opened(&self, records: SharedRecords) {
+        match records.store().history().map(|kept| kept.map(|bytes| History::decode(&bytes))) {
+            Ok(None) => {}
+            Ok(Some(Some(history))) => self.status.resume(history),
+            Ok(Some(None)) => tracing::warn!("the history of a log is of another version; a new one begins"),
+            // The rounds will fail with it, too.
+            Err(error) => tracing::error!(%error, "the history of a log cannot be read"),
+        }
         *self.records.write().unwrap_or_else(PoisonError::into_inner) = Some(records);
     }
 
@@ -124,10 +131,17 @@ impl Followed {
         *self.records.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Takes note of a finished round.
-    pub fn observe(&self, report: Arc<Report>) {
-        self.status.observe(report);
+    /// Takes note of a finished round. What has to be kept of it is durable before anybody is told.
+    ///
+    /// # Errors
+    /// [`AuditError`].
+    pub async fn observe(&self, report: Arc<Report>) -> Result<(), AuditError> {
+        if let (Some(history), Ok(records)) = (self.status.observe(report), self.records()) {
+            let history = history.encode();
+            records.with(move |records| Ok(records.store().put_history(&history)?)).await?;
+        }
         self.tell();
+        Ok(())
     }
 
     /// Takes note that a round could not be finished.
@@ -239,7 +253,7 @@ impl Followed {
     }
 }
 
-fn failed(error: crate::follow::AuditError) -> Refusal {
+fn failed(error: AuditError) -> Refusal {
     tracing::error!(%error, "what was handed in was not compared");
     Refusal::Failed
 }

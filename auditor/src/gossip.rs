@@ -17,7 +17,7 @@ use keyglass_gossip::{
     net::{Fetch, Gossip, Host, Settings},
     peers::{self, MAX_PEERS_LEN, Peer, PeersError},
     store::StoreError,
-    trust::{KnownLog, Trust, Witnesses},
+    trust::{KnownLog, Trust},
 };
 use keyglass_service::tls::CertificateDer;
 use keyglass_tlog::{evidence::Evidence, note::SignedNote};
@@ -73,8 +73,8 @@ pub enum GossipError {
 /// [`GossipError::Store`].
 pub fn open(data: &Path, plans: &[Plan]) -> Result<Arc<Book>, GossipError> {
     let of_plan = |plan: &Plan| {
-        let witnesses = Arc::new(Witnesses::of(plan.trust.policy().clone()));
-        KnownLog::new(plan.trust.log_keys().to_vec(), plan.urls.first().cloned(), witnesses)
+        let (keys, witnesses) = (plan.trust.log_keys().to_vec(), Arc::clone(plan.trust.witnesses()));
+        KnownLog::new(keys, plan.urls.first().cloned(), witnesses)
     };
     let known = plans.iter().filter(|plan| plan.trust.has_checkpoints()).map(of_plan);
     Ok(Arc::new(Book::open(data, Trust::new(known))?))

@@ -4,7 +4,7 @@ use keyglass_crypto::hash::sha256;
 use keyglass_tlog::{
     Digest,
     checkpoint::{Checkpoint, CheckpointError},
-    note::{self, MAX_SIGNATURES, NoteError, SignatureLine, SignedNote, Vkey},
+    note::{self, MAX_SIGNATURES, NoteError, SignatureLine, SignedNote},
     policy::{Name, Policy, Witness},
     time::UnixSeconds,
 };
@@ -29,8 +29,8 @@ pub enum HeadError {
     NotSigned,
 }
 
-/// A checkpoint that the log signed. Its note has the log's line and at most one of each witness of the policy, all
-/// verified: whoever served it can neither spoil it with a bad line nor make it grow.
+/// A checkpoint that the log signed. Its note has lines of the log and of witnesses of the policy, one of each key, all
+/// verified ([`KnownLog::trim`](keyglass_gossip::trust::KnownLog::trim)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedHead {
     checkpoint: Checkpoint,
@@ -55,15 +55,8 @@ impl SignedHead {
         if checkpoint.origin() != trust.origin() {
             return Err(HeadError::OtherOrigin);
         }
-        let mut lines: Vec<SignatureLine> =
-            trust.log_keys().iter().filter_map(|key| line_of(note, key).cloned()).collect();
-        if lines.is_empty() {
-            return Err(HeadError::NotSigned);
-        }
-        let witnesses = trust.policy().witnesses().iter();
-        lines.extend(witnesses.filter_map(|witness| line_of(note, witness.vkey()).cloned()));
-        lines.truncate(MAX_SIGNATURES);
-        Ok(Self { checkpoint, note: SignedNote::new(note.text(), lines)? })
+        let note = trust.known().trim(note).ok_or(HeadError::NotSigned)?;
+        Ok(Self { checkpoint, note })
     }
 
     /// Reads a head that was verified before it was stored.
@@ -116,7 +109,7 @@ impl SignedHead {
     /// The witnesses of the policy whose lines are there, in its order.
     #[must_use]
     pub fn cosigners(&self, policy: &Policy) -> Vec<Name> {
-        let cosigned = |witness: &&Witness| line_of(&self.note, witness.vkey()).is_some();
+        let cosigned = |witness: &&Witness| self.cosigned_by(witness).is_some();
         policy.witnesses().iter().filter(cosigned).map(|witness| witness.name().clone()).collect()
     }
 
@@ -143,12 +136,4 @@ impl SignedHead {
             Err(_) => false,
         }
     }
-}
-
-/// The first line of this key that verifies. Others of the same key are not held against the note: they prove nothing.
-fn line_of<'a>(note: &'a SignedNote, key: &Vkey) -> Option<&'a SignatureLine> {
-    note.signatures().iter().find(|line| {
-        let line = core::slice::from_ref(*line);
-        note::verify_lines(note.text(), line, &[key]).is_ok_and(|lines| !lines.is_empty())
-    })
 }

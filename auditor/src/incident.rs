@@ -9,7 +9,7 @@ use std::{
 };
 
 use keyglass_tlog::time::UnixMillis;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::verdict::Verdict;
 
@@ -45,12 +45,12 @@ pub struct Condition {
 }
 
 /// An incident, open or resolved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
     /// What tells it from others of this log, as long as it is open: its kind, and its subject if it has one.
     pub key: String,
     /// Its stable name.
-    pub kind: &'static str,
+    pub kind: String,
     /// Whom or what it is about within the log; empty for the log itself.
     pub subject: String,
     /// What it means for the verdict on the log.
@@ -84,6 +84,18 @@ impl Default for Hysteresis {
     }
 }
 
+/// Incidents as they are kept over restarts.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptIncidents {
+    /// Those that are open.
+    open: Vec<Incident>,
+    /// Those that were resolved, oldest first.
+    resolved: Vec<Incident>,
+    /// The time of the last round.
+    now_ms: u64,
+}
+
 #[derive(Debug)]
 struct Tracked {
     incident: Incident,
@@ -94,22 +106,55 @@ struct Tracked {
 #[derive(Debug)]
 pub struct Incidents {
     hysteresis: Hysteresis,
-    tracked: BTreeMap<(&'static str, String), Tracked>,
+    /// By kind and subject.
+    tracked: BTreeMap<(String, String), Tracked>,
     resolved: VecDeque<Incident>,
+    /// The time of the last round.
+    now_ms: u64,
+    /// How often an incident opened or was resolved.
+    transitions: u64,
 }
 
 impl Incidents {
     /// None yet.
     #[must_use]
     pub fn new(hysteresis: Hysteresis) -> Self {
-        Self { hysteresis, tracked: BTreeMap::new(), resolved: VecDeque::new() }
+        let (tracked, resolved) = (BTreeMap::new(), VecDeque::new());
+        Self { hysteresis, tracked, resolved, now_ms: 0, transitions: 0 }
+    }
+
+    /// Goes on with what was kept: what was open is open, and is resolved once it has been gone for long enough, the time
+    /// without rounds included.
+    #[must_use]
+    pub fn resume(hysteresis: Hysteresis, kept: KeptIncidents) -> Self {
+        let KeptIncidents { open, resolved, now_ms } = kept;
+        let tracked = |incident: Incident| {
+            ((incident.kind.clone(), incident.subject.clone()), Tracked { incident, open: true })
+        };
+        let tracked = open.into_iter().take(MAX_OPEN).map(tracked).collect();
+        let resolved = resolved.into_iter().rev().take(MAX_RESOLVED).rev().collect();
+        Self { hysteresis, tracked, resolved, now_ms, transitions: 0 }
+    }
+
+    /// What to keep over a restart. What has not lasted long enough begins anew then.
+    #[must_use]
+    pub fn kept(&self) -> KeptIncidents {
+        let (resolved, now_ms) = (self.resolved.iter().cloned().collect(), self.now_ms);
+        KeptIncidents { open: self.open(), resolved, now_ms }
+    }
+
+    /// A number that is another one once an incident has opened or was resolved.
+    #[must_use]
+    pub fn transitions(&self) -> u64 {
+        self.transitions
     }
 
     /// Takes note of all conditions of a round.
     pub fn observe(&mut self, conditions: Vec<Condition>, now: UnixMillis) {
+        self.follow_clock(now);
         let mut seen = BTreeSet::new();
         for condition in conditions {
-            let key = (condition.kind, condition.subject.clone());
+            let key = (condition.kind.to_owned(), condition.subject.clone());
             if !self.tracked.contains_key(&key) {
                 if condition.level == Level::Held || self.tracked.len() >= MAX_OPEN {
                     continue;
@@ -117,11 +162,12 @@ impl Incidents {
                 self.tracked.insert(key.clone(), begin(&condition, now));
             }
             if let Some(tracked) = self.tracked.get_mut(&key) {
-                tracked.see(condition, now, self.hysteresis.open_after);
+                let opened = tracked.see(condition, now, self.hysteresis.open_after);
+                self.transitions = self.transitions.saturating_add(opened.into());
             }
             seen.insert(key);
         }
-        let gone = |(key, tracked): (&(&'static str, String), &Tracked)| {
+        let gone = |(key, tracked): (&(String, String), &Tracked)| {
             let absent = now.saturating_since(UnixMillis(tracked.incident.seen_ms));
             // What never opened is forgotten at once: it did not last.
             let over = !tracked.open || absent >= self.hysteresis.resolve_after;
@@ -131,10 +177,23 @@ impl Incidents {
         for key in gone {
             if let Some(Tracked { mut incident, open: true }) = self.tracked.remove(&key) {
                 incident.resolved_ms = Some(now.0);
+                self.transitions = self.transitions.saturating_add(1);
                 self.resolved.push_back(incident);
                 if self.resolved.len() > MAX_RESOLVED {
                     self.resolved.pop_front();
                 }
+            }
+        }
+    }
+
+    /// Where the clock was put back, so is the time since when things are wrong: what lasted or was gone for a while did so
+    /// all the same.
+    fn follow_clock(&mut self, now: UnixMillis) {
+        let back = self.now_ms.saturating_sub(now.0);
+        self.now_ms = now.0;
+        for Tracked { incident, .. } in self.tracked.values_mut().filter(|_| back > 0) {
+            for time in [&mut incident.since_ms, &mut incident.opened_ms, &mut incident.seen_ms] {
+                *time = time.saturating_sub(back);
             }
         }
     }
@@ -156,8 +215,8 @@ impl Incidents {
 }
 
 fn begin(condition: &Condition, now: UnixMillis) -> Tracked {
-    let (kind, subject) = (condition.kind, condition.subject.clone());
-    let key = if subject.is_empty() { kind.to_owned() } else { format!("{kind}:{subject}") };
+    let (kind, subject) = (condition.kind.to_owned(), condition.subject.clone());
+    let key = if subject.is_empty() { kind.clone() } else { format!("{kind}:{subject}") };
     let (verdict, detail) = (condition.verdict, condition.detail.clone());
     let (since_ms, opened_ms, seen_ms) = (now.0, now.0, now.0);
     let (resolved_ms, evidence) = (None, None);
@@ -167,7 +226,8 @@ fn begin(condition: &Condition, now: UnixMillis) -> Tracked {
 }
 
 impl Tracked {
-    fn see(&mut self, condition: Condition, now: UnixMillis, open_after: Duration) {
+    /// Takes note that the condition is there. Says whether that opens the incident.
+    fn see(&mut self, condition: Condition, now: UnixMillis, open_after: Duration) -> bool {
         if condition.level == Level::Held && !self.open {
             // It is better again before it lasted.
             self.incident.since_ms = now.0;
@@ -179,10 +239,12 @@ impl Tracked {
             Level::Raised => lasted >= open_after,
             Level::Certain => true,
         };
-        if !self.open && due {
+        let opens = !self.open && due;
+        if opens {
             (self.open, self.incident.opened_ms) = (true, now.0);
         }
         (self.incident.verdict, self.incident.detail) = (condition.verdict, condition.detail);
+        opens
     }
 }
 
@@ -262,6 +324,41 @@ mod tests {
         assert_eq!(all.open().len(), MAX_OPEN);
         all.observe(Vec::new(), UnixMillis(1000));
         assert_eq!((all.open().len(), all.resolved().len()), (0, MAX_RESOLVED));
+    }
+
+    #[test]
+    fn what_was_open_before_a_restart_is_not_new_and_ends_when_it_is_over() {
+        let mut all = incidents();
+        all.observe(vec![condition(Level::Certain)], UnixMillis(100));
+        let before = all.open();
+        let restart = |all: &Incidents| {
+            let kept = serde_json::to_string(&all.kept()).unwrap();
+            Incidents::resume(all.hysteresis, serde_json::from_str(&kept).unwrap())
+        };
+        let mut all = restart(&all);
+        assert_eq!(all.open(), before);
+        all.observe(vec![condition(Level::Held)], UnixMillis(500));
+        assert_eq!((all.open()[0].opened_ms, all.open()[0].seen_ms), (100, 500));
+        // Nobody looked while it ended.
+        let mut all = restart(&all);
+        all.observe(Vec::new(), UnixMillis(529));
+        assert_eq!((all.open().len(), all.transitions()), (1, 0));
+        all.observe(Vec::new(), UnixMillis(530));
+        assert_eq!((all.open().len(), all.transitions()), (0, 1));
+        assert_eq!(restart(&all).resolved(), all.resolved());
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_delays_nothing() {
+        let mut all = incidents();
+        all.observe(vec![condition(Level::Raised)], UnixMillis(1 << 50));
+        all.observe(vec![condition(Level::Raised)], UnixMillis((1 << 50) + 10));
+        assert_eq!(all.open().len(), 1);
+        all.observe(Vec::new(), UnixMillis(1000));
+        all.observe(Vec::new(), UnixMillis(1029));
+        assert_eq!(all.open().len(), 1);
+        all.observe(Vec::new(), UnixMillis(1030));
+        assert_eq!((all.open().len(), all.resolved()[0].seen_ms), (0, 1000));
     }
 
     proptest! {

@@ -24,6 +24,7 @@ pub mod cli;
 pub mod clock;
 pub mod dashboard;
 pub mod data_dir;
+pub mod durable;
 pub mod fetch;
 pub mod finding;
 pub mod follow;

@@ -3,11 +3,15 @@
 
 mod conditions;
 mod growth;
+mod history;
 pub mod status;
 
 use serde::Serialize;
 
-pub use self::growth::{Growth, Point};
+pub use self::{
+    growth::{Growth, Point},
+    history::History,
+};
 use crate::{
     incident::Incident,
     progress::ReplayProgress,

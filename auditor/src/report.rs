@@ -1,6 +1,6 @@
 //! The report of a round: facts in, verdict out. Pure.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use keyglass_tlog::{policy::Name, time::UnixMillis};
@@ -51,7 +51,8 @@ pub struct Report {
     pub audit: AuditReport,
     /// What is not as it should be, gravest first.
     pub findings: Vec<FindingReport>,
-    /// The paths of all evidence, also of earlier rounds.
+    /// Where all evidence is, also of earlier rounds: the paths under which this auditor serves it, or those of files
+    /// ([`Report::with_files`]).
     pub evidence: Vec<String>,
     /// What that evidence proves, in the same order.
     pub convictions: Vec<ConvictionReport>,
@@ -72,7 +73,7 @@ pub struct AuditReport {
     pub cosigned: Option<SignedReport>,
     /// Why no newer head was signed.
     pub not_signed: Option<String>,
-    /// The paths of all updates that were refused, also in earlier rounds.
+    /// The files of all updates that were refused, also in earlier rounds: their names, or paths ([`Report::with_files`]).
     pub refused: Vec<String>,
 }
 
@@ -88,8 +89,7 @@ pub struct SignedReport {
 impl AuditReport {
     /// The report of a replay that stands there, before anything was signed.
     #[must_use]
-    pub fn new(position: &Position, updates_replayed: u64, refused: &[PathBuf]) -> Self {
-        let refused = refused.iter().map(|path| path.display().to_string()).collect();
+    pub fn new(position: &Position, updates_replayed: u64, refused: Vec<String>) -> Self {
         let tree_size = position.size;
         Self {
             tree_size,
@@ -183,7 +183,7 @@ pub struct FindingReport {
 /// What a file of evidence proves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConvictionReport {
-    /// The file's path.
+    /// Where the file is: the path under which this auditor serves it, or its own ([`Report::with_files`]).
     pub path: String,
     /// The file's name, as under `/v1/evidence/`.
     pub file: String,
@@ -208,7 +208,7 @@ impl ConvictionReport {
     #[must_use]
     pub fn new(conviction: &Conviction) -> Self {
         Self {
-            path: conviction.path.display().to_string(),
+            path: evidence_path(&conviction.file),
             file: conviction.file.clone(),
             kind: conviction.kind,
             sizes: conviction.sizes,
@@ -224,6 +224,8 @@ pub struct Facts<'a> {
     pub trust: &'a Trust,
     /// Now.
     pub now: UnixMillis,
+    /// When the log showed what it showed: replaying that may have taken longer than a head stays fresh.
+    pub seen: UnixMillis,
     /// How long the round took, in milliseconds.
     pub took_ms: u64,
     /// What was replayed.
@@ -253,9 +255,9 @@ pub struct Facts<'a> {
 /// Concludes.
 #[must_use]
 pub fn conclude(facts: Facts<'_>) -> Report {
-    let Facts { trust, now, position, current, mut findings, .. } = facts;
+    let Facts { trust, now, seen, position, current, mut findings, .. } = facts;
     let age = position.last.map(|last| now.saturating_since(last));
-    let freshness = if current { freshness(trust, now, position.last) } else { None };
+    let freshness = if current { freshness(trust, seen, position.last) } else { None };
     let stale = freshness.as_ref().is_some_and(|finding| finding.verdict() == Verdict::Stale);
     findings.extend(freshness);
     if witnesses_are_silent(&facts.witnesses) {
@@ -269,10 +271,10 @@ pub fn conclude(facts: Facts<'_>) -> Report {
     );
     // A log that does not move reaches nothing, and is stale already.
     if current && !stale {
-        findings.extend(facts.open.iter().filter_map(|known| overdue(trust, now, known)));
+        findings.extend(facts.open.iter().filter_map(|known| overdue(trust, seen, known)));
     }
     findings.extend(
-        facts.convictions.iter().map(|conviction| Finding::Misbehaving { path: conviction.path.clone() }),
+        facts.convictions.iter().map(|conviction| Finding::Misbehaving { file: conviction.file.clone() }),
     );
     findings.sort_by_key(|finding| core::cmp::Reverse(finding.verdict()));
     let verdict = findings.first().map_or(Verdict::Ok, Finding::verdict);
@@ -301,12 +303,12 @@ fn finding_report(finding: &Finding) -> FindingReport {
     FindingReport { kind: finding.kind(), verdict: finding.verdict(), detail: finding.to_string() }
 }
 
-/// Whether the newest entry is as new as the configuration wants it.
-fn freshness(trust: &Trust, now: UnixMillis, last: Option<UnixMillis>) -> Option<Finding> {
+/// Whether the newest entry was as new as the configuration wants it.
+fn freshness(trust: &Trust, seen: UnixMillis, last: Option<UnixMillis>) -> Option<Finding> {
     let Some(last) = last else {
         return Some(Finding::Empty);
     };
-    let (behind, ahead) = (now.saturating_since(last), last.saturating_since(now));
+    let (behind, ahead) = (seen.saturating_since(last), last.saturating_since(seen));
     let ms = |duration: core::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if behind > trust.max_behind() {
         return Some(Finding::Stale { age_ms: ms(behind), max_behind_ms: ms(trust.max_behind()) });
@@ -322,14 +324,36 @@ fn witnesses_are_silent(witnesses: &[WitnessReport]) -> bool {
         && asked.all(|witness| matches!(witness.state, WitnessState::Unreachable | WitnessState::Invalid))
 }
 
-/// Whether the log should have reached a head by now: had the head been its own, its newest entry would be as old.
-fn overdue(trust: &Trust, now: UnixMillis, known: &Known) -> Option<Finding> {
-    let waited = now.saturating_since(known.first_seen);
+/// Whether the log should have reached a head by then: had the head been its own, its newest entry would be as old.
+fn overdue(trust: &Trust, seen: UnixMillis, known: &Known) -> Option<Finding> {
+    let waited = seen.saturating_since(known.first_seen);
     (waited > trust.max_behind()).then(|| Finding::Overdue {
         source_of: known.source.clone(),
         size: known.head.size(),
         waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
     })
+}
+
+impl Report {
+    /// The report with the paths of files in place of those that others may know, for whoever has the directories at hand.
+    #[must_use]
+    pub fn with_files(mut self, evidence: &Path, refused: &Path) -> Self {
+        let located = |directory: &Path, name: &str| directory.join(name).display().to_string();
+        for conviction in &mut self.convictions {
+            conviction.path = located(evidence, &conviction.file);
+        }
+        self.evidence = self.convictions.iter().map(|conviction| conviction.path.clone()).collect();
+        for file in &mut self.audit.refused {
+            *file = located(refused, file);
+        }
+        self
+    }
+}
+
+/// Where this auditor serves a file of evidence, below its URL.
+#[must_use]
+pub fn evidence_path(file: &str) -> String {
+    format!("/v1/evidence/{file}")
 }
 
 /// Names as text.

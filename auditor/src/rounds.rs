@@ -1,9 +1,10 @@
 //! Round after round of one log, until something of this machine fails.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
 
 use crate::{
     cli::print_line,
+    data_dir::{EVIDENCE, REFUSED},
     follow::{AuditError, Follower},
     followed::Followed,
     http::Metrics,
@@ -27,19 +28,19 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Does rounds. Pauses vary, so that many auditors do not ask at the same time.
+    /// Does rounds of the log whose directory `home` is. Pauses vary, so that many auditors do not ask at the same time.
     ///
     /// # Errors
     /// [`AuditError`] of the first round that could not be finished.
-    pub async fn run(&self, follower: &Follower) -> Result<Infallible, AuditError> {
+    pub async fn run(&self, follower: &Follower, home: &Path) -> Result<Infallible, AuditError> {
         let mut last = None;
         loop {
             let report = Arc::new(follower.round().await?);
             if self.json || last != Some(report.verdict) {
-                show(self.followed.status().name(), &report, self.json);
+                show(self.followed.status().name(), &report, home, self.json);
             }
             last = Some(report.verdict);
-            self.followed.observe(Arc::clone(&report));
+            self.followed.observe(Arc::clone(&report)).await?;
             self.metrics.observe(&report, &self.followed.overview());
             let pause = self.interval.mul_f64(rand::random_range(0.5..1.5)).max(MIN_PAUSE);
             tokio::time::sleep(MIN_PAUSE).await;
@@ -51,10 +52,11 @@ impl Rounds {
     }
 }
 
-/// Shows a report: as a line of JSON on stdout, or in words on stderr.
-pub fn show(log: &str, report: &Report, json: bool) {
+/// Shows a report to whoever runs the auditor: as a line of JSON on stdout, with the paths of files in the log's directory, or
+/// in words on stderr.
+pub fn show(log: &str, report: &Report, home: &Path, json: bool) {
     if json {
-        match serde_json::to_string(report) {
+        match serde_json::to_string(&local(report, home)) {
             Ok(line) => print_line(&line),
             Err(error) => tracing::error!(%error, "the report has no JSON form"),
         }
@@ -69,4 +71,10 @@ pub fn show(log: &str, report: &Report, json: bool) {
     for finding in &report.findings {
         tracing::warn!(log, kind = finding.kind, "{}", finding.detail);
     }
+}
+
+/// The report with the paths of files in the log's directory.
+#[must_use]
+pub fn local(report: &Report, home: &Path) -> Report {
+    report.clone().with_files(&home.join(EVIDENCE), &home.join(REFUSED))
 }

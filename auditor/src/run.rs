@@ -34,7 +34,7 @@ use crate::{
     plan::Plan,
     progress_shown,
     records::{Records, RecordsError},
-    rounds::{Rounds, show},
+    rounds::{Rounds, local, show},
     serve,
     settings::SettingsError,
     trust::TrustError,
@@ -233,9 +233,9 @@ pub async fn follow(cli: &Cli) -> Result<Verdict, RunError> {
             report = progress_shown::during(follower.round(), &plan.name, followed.status().meter()) => {
                 let report = report?;
                 if json {
-                    show(followed.status().name(), &report, json);
+                    show(followed.status().name(), &report, &options.data, json);
                 } else {
-                    print_line(report.in_words().trim_end());
+                    print_line(local(&report, &options.data).in_words().trim_end());
                 }
                 Ok(report.verdict)
             }
@@ -248,7 +248,7 @@ pub async fn follow(cli: &Cli) -> Result<Verdict, RunError> {
     let rounds = Rounds { followed, metrics, interval: plan.interval, json };
     let ended = tokio::select! {
         () = stop => Ok(Verdict::Ok),
-        ended = rounds.run(&follower) => ended.map(|never| match never {}).map_err(RunError::from),
+        ended = rounds.run(&follower, &options.data) => ended.map(|never| match never {}).map_err(RunError::from),
     };
     server.stop().await;
     ended

@@ -160,12 +160,13 @@ impl Keeper {
     async fn follow(&self) -> RunError {
         let (homes, trust, auditor) =
             (Arc::clone(&self.homes), Arc::clone(&self.plan.trust), self.auditor.clone());
-        let open = move || -> Result<Records, RunError> {
+        let open = move || -> Result<_, RunError> {
             let home = homes.of(&trust)?;
-            Ok(Records::open(&home, &auditor, trust)?)
+            let records = Records::open(&home, &auditor, trust)?;
+            Ok((SharedRecords::new(records), home))
         };
-        let records = match tokio::task::spawn_blocking(open).await {
-            Ok(Ok(records)) => SharedRecords::new(records),
+        let (records, home) = match tokio::task::spawn_blocking(open).await {
+            Ok(Ok(opened)) => opened,
             Ok(Err(error)) => return error,
             Err(_) => return RunError::Audit(crate::follow::AuditError::Task),
         };
@@ -173,7 +174,7 @@ impl Keeper {
         followed.opened(records.clone());
         let meter = Arc::clone(followed.status().meter());
         let follower = self.plan.follower(records, Arc::clone(&self.clock), meter);
-        match self.rounds.run(&follower).await {
+        match self.rounds.run(&follower, &home).await {
             Ok(never) => match never {},
             Err(error) => error.into(),
         }

@@ -1,7 +1,8 @@
 //! What an auditor trusts: one log's configuration, and a policy. Both are files that its operator chose.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use keyglass_gossip::trust::{KnownLog, Witnesses};
 use keyglass_keytrans::{
     client::{ConfigurationError, Verifier},
     config::{AuditingFields, CipherSuite, Configuration, ModeFields},
@@ -35,7 +36,9 @@ pub struct Trust {
     /// At least one.
     log_keys: Vec<Vkey>,
     origin: String,
-    policy: Policy,
+    witnesses: Arc<Witnesses>,
+    /// The keys and the policy again, as notes are read by them.
+    known: KnownLog,
 }
 
 impl Trust {
@@ -54,13 +57,16 @@ impl Trust {
                 (vkey.name().as_str().to_owned(), vec![vkey], policy)
             }
         };
+        let witnesses = Arc::new(Witnesses::of(policy));
+        let known = KnownLog::new(log_keys.clone(), None, Arc::clone(&witnesses));
         let trust = Self {
             configuration: verifier.configuration().clone(),
             suite: verifier.suite(),
             id,
             log_keys,
             origin,
-            policy,
+            witnesses,
+            known,
         };
         match (trust.suite, trust.start()) {
             (CipherSuite::Draft, start @ 1..) => Err(TrustError::Start(start)),
@@ -122,13 +128,25 @@ impl Trust {
     /// The policy.
     #[must_use]
     pub fn policy(&self) -> &Policy {
-        &self.policy
+        self.witnesses.policy()
+    }
+
+    /// The policy's witnesses.
+    #[must_use]
+    pub fn witnesses(&self) -> &Arc<Witnesses> {
+        &self.witnesses
+    }
+
+    /// Whose lines count in the log's notes.
+    #[must_use]
+    pub fn known(&self) -> &KnownLog {
+        &self.known
     }
 
     /// Whether the policy asks for any witness at all.
     #[must_use]
     pub fn asks_for_witnesses(&self) -> bool {
-        self.policy.quorum() != Quorum::None
+        self.policy().quorum() != Quorum::None
     }
 
     /// How far the newest entry may be ahead of the clock.
@@ -146,7 +164,7 @@ impl Trust {
     /// The judge of the log's heads at this time.
     #[must_use]
     pub fn judge(&self, now: UnixMillis) -> Judge<'_> {
-        Judge::of_log(&self.policy, &self.log_keys, Horizon::at(now, self.max_ahead()))
+        Judge::of_log(self.policy(), &self.log_keys, Horizon::at(now, self.max_ahead()))
     }
 }
 

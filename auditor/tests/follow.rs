@@ -4,9 +4,16 @@
 
 mod kit;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use keyglass_auditor::{report::WitnessState, verdict::Verdict};
+use keyglass_auditor::{clock::Clock, report::WitnessState, verdict::Verdict};
+use keyglass_tlog::time::UnixMillis;
 use kit::*;
 
 #[tokio::test]
@@ -244,4 +251,24 @@ async fn quorum_none_is_legal_and_nothing_is_witnessed() {
     let report = world.round().await;
     assert_eq!(report.verdict, Verdict::Ok);
     assert!(!report.shown.unwrap().witnessed && !world.trust.asks_for_witnesses());
+}
+
+/// A clock that goes on by some minutes whenever somebody looks.
+struct Hurried(AtomicU64);
+
+impl Clock for Hurried {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.0.fetch_add(MAX_BEHIND / 3, Ordering::SeqCst))
+    }
+}
+
+#[tokio::test]
+async fn a_head_was_fresh_when_it_was_shown_however_long_the_round_took() {
+    let world = World::new().await;
+    world.publish(&honest(9), &ALL);
+    let clock = Arc::new(Hurried(AtomicU64::new(START + 1000)));
+    let auditor = world.follower_by(Arc::clone(&clock) as _);
+    let report = auditor.round().await;
+    assert_eq!(report.verdict, Verdict::Ok, "{:?}", report.findings);
+    assert!(report.head_age_ms > Some(MAX_BEHIND), "and is old by now");
 }

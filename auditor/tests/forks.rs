@@ -256,3 +256,44 @@ async fn heads_that_cannot_be_compared_yet_are_bounded() {
     assert_eq!(sizes.len(), keyglass_auditor::records::MAX_OPEN);
     assert!(sizes.contains(&1000) && sizes.contains(&1099), "{sizes:?}");
 }
+
+/// A log of 20,000 entries, of which the first chunk was replayed when the others did not come.
+async fn on_the_way() -> World {
+    let world = World::new().await;
+    world.publish(&honest(20_000), &ALL);
+    world.clock.set(START + 40_000);
+    world.log.lie("tile/entries/064", Lie::Status(503));
+    let report = world.round().await;
+    assert_eq!((report.verdict, report.tree_size), (Verdict::Unreachable, 16_384), "{:?}", report.findings);
+    world.log.be_honest();
+    world
+}
+
+#[tokio::test]
+async fn a_log_that_takes_another_way_while_it_is_caught_up_with_is_convicted() {
+    let world = on_the_way().await;
+    // No head that was seen before is within what was replayed.
+    world.publish(&history(10_000, 1, 30_000), &ALL);
+    let report = world.round().await;
+    assert_eq!(report.verdict, Verdict::Misbehaving, "{:?}", report.findings);
+    let convictions = world.convictions(&report);
+    assert!(matches!(convictions[0].0, Evidence::Inconsistent { .. }));
+    assert_eq!(convictions[0].1.faulty_witnesses().len(), 3, "all of them cosigned both");
+}
+
+#[tokio::test]
+async fn a_head_that_was_convicted_by_others_evidence_stays_so() {
+    let world = on_the_way().await;
+    let mut records = world.records().unwrap();
+    let (side, other) = (history(5, 1, 9), history(6, 1, 9));
+    let disputed = |witnesses: &[usize]| world.head(&world.keys.note(&side, witnesses));
+    let now = keyglass_tlog::time::UnixMillis(START);
+    let mut admit = |head| records.admit(head, Source::Client, now).unwrap();
+    assert_eq!(admit(disputed(&[])), Admission::Stands(Standing::Disputed));
+    let both = [&side, &other].map(|entries| world.keys.note(entries, &[]));
+    let evidence = Evidence::of_notes(&both[0], &both[1]).unwrap();
+    assert!(records.convict(&evidence, &disputed(&[])).unwrap());
+    // Another witness's line makes it news, and no new doubt.
+    let again = records.admit(disputed(&[1]), Source::Client, now).unwrap();
+    assert_eq!(again, Admission::Stands(Standing::Contradicts));
+}

@@ -7,112 +7,15 @@ mod kit;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Output, Stdio},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use keyglass_crypto::hash::sha256;
-use keyglass_keytrans::wire::LogEntry;
 use keyglass_tlog::{evidence::Evidence, witness::checkpoint_path};
-use kit::*;
-use serde_json::Value;
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
+use kit::{
+    serve::{Home, command, now},
+    *,
 };
-
-fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_keyglass-auditor"));
-    command.env("RUST_LOG", "off").stdin(Stdio::null()).kill_on_drop(true);
-    command
-}
-
-/// A log whose entries are as old as this machine's clock says.
-fn now(size: u64) -> Vec<Entry> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-    let prefix_tree = updates::tree_of(0);
-    (0..size).map(|i| LogEntry { timestamp: now - 1000 + i, prefix_tree }.to_bytes()).collect()
-}
-
-/// An auditor's data directory and configuration file.
-struct Home(tempfile::TempDir, Vec<std::ffi::OsString>);
-
-impl Home {
-    async fn new(logs: &[(&str, &World)], more: &str) -> Self {
-        let home = Self(tempfile::tempdir().unwrap(), Vec::new());
-        let mut init = command();
-        init.arg("init").arg("--data").arg(home.path("data")).args(["--name", "a.example/1"]);
-        assert!(init.output().await.unwrap().status.success());
-        let mut text = String::new();
-        for (name, world) in logs {
-            fs::write(home.path(&format!("{name}.policy")), &world.policy).unwrap();
-            fs::write(home.path(&format!("{name}.configuration")), &world.keys.configuration).unwrap();
-            text += &format!(
-                "[[log]]\nname = \"{name}\"\nurls = [\"{}\"]\npolicy = \"{name}.policy\"\n\
-                 configuration = \"{name}.configuration\"\ninterval_ms = 100\ntimeout_ms = 300\n",
-                world.log.url
-            );
-        }
-        fs::write(home.path("auditor.toml"), text + more).unwrap();
-        home
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn serve(&self) -> Command {
-        let mut serve = command();
-        serve.arg("serve").arg("--data").arg(self.path("data"));
-        serve.arg("--config").arg(self.path("auditor.toml")).args(&self.1);
-        serve
-    }
-
-    async fn start(&self) -> Served {
-        let mut child =
-            self.serve().args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first: Value = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
-        Served { url: first["listening"].as_str().unwrap().to_owned(), child, client: reqwest::Client::new() }
-    }
-
-    async fn fails(&self) -> (i32, String) {
-        let Output { status, stdout, .. } = self.serve().arg("--json").output().await.unwrap();
-        let line = String::from_utf8(stdout).unwrap();
-        let line: Value = serde_json::from_str(line.lines().last().unwrap()).unwrap();
-        (status.code().unwrap(), line["detail"].as_str().unwrap().to_owned())
-    }
-}
-
-struct Served {
-    url: String,
-    child: Child,
-    client: reqwest::Client,
-}
-
-impl Served {
-    async fn json(&self, path: &str) -> Value {
-        self.client.get(format!("{}{path}", self.url)).send().await.unwrap().json().await.unwrap()
-    }
-
-    /// The status of a log, once it is as it is waited for.
-    async fn until(&self, log: usize, wanted: impl Fn(&Value) -> bool) -> Value {
-        for _ in 0..600 {
-            let status = self.json("/v1/status").await["logs"][log].take();
-            if wanted(&status) {
-                return status;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-        panic!("{}", self.json("/v1/status").await);
-    }
-
-    async fn stop(mut self) {
-        let id = self.child.id().unwrap().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
-        assert_eq!(self.child.wait().await.unwrap().code(), Some(0));
-    }
-}
+use serde_json::Value;
 
 fn database(home: &Path, world: &World) -> PathBuf {
     home.join("logs").join(hex::encode(world.trust.id())).join("auditor.redb")
@@ -207,7 +110,7 @@ async fn what_peers_know_is_known_here_and_passed_on() {
     peer.put("gossip/v1/evidence", list.into_bytes());
     peer.put(&format!("gossip/v1/evidence/{id}"), evidence.into_bytes());
     fs::write(home.path("peers"), format!("peer w {}\n", peer.url)).unwrap();
-    home.1 = vec!["--peers".into(), home.path("peers").into(), "--gossip-period".into(), "50".into()];
+    home.arguments = vec!["--peers".into(), home.path("peers").into(), "--gossip-period".into(), "50".into()];
     let served = home.start().await;
     for log in [0, 1] {
         let status = served.until(log, |status| status["verdict"] == "misbehaving").await;

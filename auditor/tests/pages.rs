@@ -42,7 +42,7 @@ impl Served {
 
     async fn round(&self) {
         let report = Arc::new(self.auditor.round().await);
-        self.logs.only().unwrap().observe(report);
+        self.logs.only().unwrap().observe(report).await.unwrap();
     }
 
     async fn get(&self, path: &str) -> Response {

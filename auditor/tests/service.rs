@@ -53,7 +53,7 @@ impl Served {
     async fn round(&self) {
         let report = Arc::new(self.auditor.round().await);
         let log = self.logs.only().unwrap();
-        log.observe(Arc::clone(&report));
+        log.observe(Arc::clone(&report)).await.unwrap();
         self.metrics.observe(&report, &log.overview());
     }
 
@@ -138,7 +138,16 @@ async fn a_clients_report_finds_the_fork_that_witnesses_hide() {
     served.round().await;
     let report = served.json("/v1/report").await;
     assert_eq!(report["verdict"], "misbehaving");
-    assert_eq!(report["evidence"].as_array().unwrap().len(), 1);
+    assert_eq!(report["evidence"], serde_json::json!([format!("/v1/evidence/{file}")]));
+    // Nobody is told where on this machine things are.
+    world.publish(&honest(12), &ALL);
+    world.log.lie("v1/audit/updates", Lie::Bytes(vec![0xff; 100]));
+    served.round().await;
+    assert!(served.json("/v1/report").await["audit"]["refused"][0].as_str().unwrap().starts_with("9-"));
+    for path in ["/v1/report", "/v1/status", "/v1/evidence", "/alerts"] {
+        let text = served.get(path).await.text().await.unwrap();
+        assert!(!text.contains(world.data.path().to_str().unwrap()), "{path}: {text}");
+    }
 }
 
 #[tokio::test]

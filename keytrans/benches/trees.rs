@@ -1,60 +1,21 @@
 //! How long the trees take: what a batch of new versions costs the log, and a proof its prover and its verifier.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod memory;
+
 use std::{collections::HashMap, hint::black_box};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use keyglass_crypto::hash::{Digest, sha256};
+use keyglass_crypto::hash::Digest;
 use keyglass_keytrans::{
     log_hash::LogHash,
     log_tree::{self, Appender, NodeId},
-    prefix_tree::{
-        NextVersion, Page, PageKey, PageSource, SearchKey, TreeRoot, evaluate, evaluate_transition, insert,
-        prove,
-    },
-    wire::PrefixLeaf,
+    prefix_tree::{SearchKey, TreeRoot, evaluate, evaluate_transition, insert, prove},
 };
-use thiserror::Error;
+use memory::{Memory, leaves};
 
 /// A key to search for, and its version's commitment if it is included.
 type Known = (SearchKey, Option<Digest>);
-
-#[derive(Debug, Error)]
-#[error("no such page")]
-struct Missing;
-
-/// Pages in memory, as a cache over the store would hold them.
-#[derive(Default)]
-struct Memory(HashMap<PageKey, Page>);
-
-impl PageSource for Memory {
-    type Error = Missing;
-
-    fn pages(&self, keys: &[PageKey]) -> Result<Vec<Page>, Missing> {
-        keys.iter().map(|key| self.0.get(key).cloned().ok_or(Missing)).collect()
-    }
-}
-
-impl Memory {
-    fn keep(&mut self, next: NextVersion) -> TreeRoot {
-        for page in next.superseded {
-            self.0.remove(&page);
-        }
-        self.0.extend(next.pages);
-        next.root
-    }
-}
-
-/// The leaves of these numbers, ascending by search key.
-fn leaves(numbers: std::ops::Range<u64>) -> Vec<PrefixLeaf> {
-    let leaf = |number: u64| {
-        let vrf_output = sha256(&[&number.to_be_bytes()]);
-        PrefixLeaf { vrf_output, commitment: sha256(&[&vrf_output]) }
-    };
-    let mut leaves: Vec<PrefixLeaf> = numbers.map(leaf).collect();
-    leaves.sort_unstable_by_key(|leaf| leaf.vrf_output);
-    leaves
-}
 
 /// A tree of `size` keys that grew in batches.
 fn tree(size: u64) -> (Memory, TreeRoot) {

@@ -51,7 +51,7 @@ pub struct Book {
     tracked: Vec<Tracked>,
     /// The last id that was given.
     last_id: u64,
-    /// The last time that was seen: a clock that is put back does not make time run backwards here.
+    /// The last time that was seen.
     now_ms: u64,
 }
 
@@ -64,7 +64,7 @@ impl Book {
         now: UnixMillis,
         hold: Duration,
     ) -> Vec<Notice> {
-        let now = self.forward(now);
+        self.follow_clock(now);
         let mut present: BTreeMap<String, Observation> = BTreeMap::new();
         for observation in observations {
             let observation = observation.clone().bounded();
@@ -100,7 +100,7 @@ impl Book {
 
     /// Keeps the alerts of these logs: the others are not followed any more, which resolves what was wrong with them.
     pub fn retain(&mut self, logs: &[&str], now: UnixMillis) -> Vec<Notice> {
-        let now = self.forward(now);
+        self.follow_clock(now);
         let (kept, left): (Vec<_>, Vec<_>) = core::mem::take(&mut self.tracked)
             .into_iter()
             .partition(|tracked| logs.contains(&tracked.log.as_str()));
@@ -127,9 +127,17 @@ impl Book {
         open
     }
 
-    fn forward(&mut self, now: UnixMillis) -> UnixMillis {
-        self.now_ms = self.now_ms.max(now.0);
-        UnixMillis(self.now_ms)
+    /// Where the clock was put back, so is the time since when things are as they are: what lasted or was gone for a while did
+    /// so all the same.
+    fn follow_clock(&mut self, now: UnixMillis) {
+        let back = self.now_ms.saturating_sub(now.0);
+        self.now_ms = now.0;
+        for tracked in self.tracked.iter_mut().filter(|_| back > 0) {
+            tracked.since_ms = tracked.since_ms.saturating_sub(back);
+            for time in [&mut tracked.changed_ms, &mut tracked.absent_ms].into_iter().flatten() {
+                *time = time.saturating_sub(back);
+            }
+        }
     }
 
     /// Opens and resolves what is due, and forgets what has been over for the hold.

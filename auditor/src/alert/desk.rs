@@ -237,7 +237,8 @@ impl Desk {
         loop {
             let now = self.clock.now();
             let (due, next) = {
-                let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.outbox.clamp(now);
                 (kept.outbox.due(&to.name, now).cloned(), kept.outbox.next(&to.name))
             };
             match due {

@@ -1,9 +1,8 @@
 //! Alerts on disk: one file, replaced as a whole, so that a reader after a crash sees the old one or the new one.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    fs::File,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{book::Book, outbox::Outbox};
-use crate::data_dir::sync_directory;
+use crate::durable;
 
 /// The file within the data directory.
 pub const FILE: &str = "alerts.json";
@@ -75,21 +74,15 @@ pub fn read(path: &Path) -> Result<Kept, AlertStoreError> {
 /// # Errors
 /// [`AlertStoreError::Io`].
 pub fn write(path: &Path, kept: &Kept) -> Result<(), AlertStoreError> {
-    let write = || {
-        let bytes = serde_json::to_vec(kept)?;
-        let unfinished = path.with_extension("unfinished");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        path.parent().map_or(Ok(()), sync_directory)
-    };
-    write().map_err(|error| AlertStoreError::Io { path: path.to_owned(), error })
+    let written = serde_json::to_vec(kept).map_err(io::Error::from);
+    let written = written.and_then(|bytes| durable::write(path, 0o600, &bytes));
+    written.map_err(|error| AlertStoreError::Io { path: path.to_owned(), error })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -6,13 +6,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
-
 use super::{
     desk::Desk,
     notice::{Observation, Severity},
 };
-use crate::{followed::Logs, incident::Hysteresis, overview::LogOverview, report::Report, verdict::Verdict};
+use crate::{followed::Logs, overview::LogOverview, report::Report, verdict::Verdict};
 
 /// The least time between two looks at all logs.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -74,8 +72,6 @@ pub async fn watch(logs: Arc<Logs>, desk: Arc<Desk>) {
     desk.follow(&origins).await;
     let mut changes = logs.changes();
     let mut seen: HashMap<&str, (Weak<Report>, Option<String>)> = HashMap::new();
-    // What was wrong before a restart takes a while to be seen again; until then, its absence says nothing.
-    let certain = Instant::now() + Hysteresis::default().open_after;
     loop {
         for log in logs.all() {
             let (report, failure) = (log.status().report(), log.status().failure());
@@ -88,12 +84,8 @@ pub async fn watch(logs: Arc<Logs>, desk: Arc<Desk>) {
                 continue;
             }
             seen.insert(origin, now);
-            let mut observations = observations(&log.overview());
-            if Instant::now() < certain {
-                let known = desk.alerts().into_iter().filter(|open| open.log == origin).map(|open| open.what);
-                observations.splice(..0, known);
-            }
-            desk.observe(origin, &observations).await;
+            // Incidents of before a restart are still there.
+            desk.observe(origin, &observations(&log.overview())).await;
         }
         if changes.changed().await.is_err() {
             return;

@@ -23,7 +23,7 @@ fn incident(verdict: Verdict, resolved_ms: Option<u64>) -> Incident {
     let (since_ms, opened_ms, seen_ms) = (1, 2, 3);
     Incident {
         key,
-        kind: "kind",
+        kind: "kind".to_owned(),
         subject,
         verdict,
         detail,

@@ -21,13 +21,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{AuditError, Follower};
 use crate::{
-    audited::{Audit, AuditState, Fault, ReplayError},
+    audited::{Audit, AuditState, Fault},
     fetch::Ended,
     finding::Finding,
     head::SignedHead,
     progress::Replayed,
     records::{
-        RecordsError,
+        Records, RecordsError,
         store::{Damage, Position, Store},
     },
     report::{Report, SignedReport},
@@ -136,15 +136,10 @@ impl Follower {
         until: Instant,
         done: &mut Audited,
     ) -> Result<Option<Audit>, AuditError> {
-        let (trust, start) = (Arc::clone(&self.trust), self.trust.start());
+        let start = self.trust.start();
         let stored = self.with_store(|store| Ok(store.audit()?)).await?;
-        let resume = move |state: AuditState| {
-            self.with_store(move |store| {
-                Audit::resume(&trust, &state).map_err(|_| store.damaged(Damage::Audit).into())
-            })
-        };
         match (stored, known) {
-            (Some(state), _) => Ok(Some(resume(state).await?)),
+            (Some(state), _) => Ok(Some(self.resume(state).await?)),
             (None, _) if start == 0 => Ok(Some(Audit::new(&self.trust))),
             (None, Some(known)) if known >= start => {
                 let beginning = timeout_at(until, self.beginning(start, known)).await;
@@ -153,7 +148,7 @@ impl Follower {
                     return Ok(None);
                 };
                 match beginning? {
-                    Ok(state) => Ok(Some(resume(state).await?)),
+                    Ok(state) => Ok(Some(self.resume(state).await?)),
                     Err(finding) => {
                         done.findings.push(finding);
                         Ok(None)
@@ -166,6 +161,22 @@ impl Follower {
                 Ok(None)
             }
         }
+    }
+
+    /// What was verified in earlier rounds.
+    pub(super) async fn audited_before(&self) -> Result<Audited, AuditError> {
+        let mut done = Audited::default();
+        if let Some(state) = self.with_store(|store| Ok(store.audit()?)).await? {
+            done.learn(&self.resume(state).await?);
+        }
+        Ok(done)
+    }
+
+    async fn resume(&self, state: AuditState) -> Result<Audit, AuditError> {
+        let trust = Arc::clone(&self.trust);
+        let resume =
+            move |store: &Store| Audit::resume(&trust, &state).map_err(|_| store.damaged(Damage::Audit).into());
+        self.with_store(resume).await
     }
 
     /// The log at the entry where the audit begins, out of the tiles: its tree was replayed under heads that the log signed.
@@ -224,10 +235,7 @@ impl Follower {
     /// Keeps an update that was refused, and says what is wrong with it.
     async fn refuse(&self, refused: Refused) -> Result<Finding, AuditError> {
         let Refused { position, fault, bytes } = refused;
-        let keep = move |records: &mut crate::records::Records| {
-            let path = records.refused().keep(position, &bytes)?;
-            Ok(path.map(|path| path.display().to_string()))
-        };
+        let keep = move |records: &mut Records| Ok(records.refused().keep(position, &bytes)?);
         let kept = self.records.with(keep).await?;
         Ok(Finding::BadUpdate { position, fault: Box::new(fault), kept })
     }
@@ -235,8 +243,14 @@ impl Follower {
     /// Signs the head of all that was verified, if this is the log's auditor and nothing speaks against it, and notes in the
     /// report what is signed.
     ///
-    /// A signature follows what is durable, and covers only entries under a head that is witnessed as the policy demands.
-    pub(super) async fn sign(&self, report: &mut Report, audited: &Audited) -> Result<(), AuditError> {
+    /// A signature follows what is durable, and covers only entries under a head that is witnessed as the policy demands:
+    /// `proven` says that what was replayed is known to be a part of the tree of the head that the log shows.
+    pub(super) async fn sign(
+        &self,
+        report: &mut Report,
+        audited: &Audited,
+        proven: bool,
+    ) -> Result<(), AuditError> {
         let Some(signer) = self.signer.clone() else { return Ok(()) };
         report.audit.signs = true;
         let signed = self.with_store(|store| Ok(store.auditor_head()?)).await?;
@@ -252,7 +266,8 @@ impl Follower {
         let shown = report.shown.as_ref().is_some_and(|shown| {
             shown.tree_size >= verified.size && (shown.witnessed || !self.trust.asks_for_witnesses())
         });
-        if report.verdict >= Verdict::Invalid || (self.trust.has_checkpoints() && !shown) {
+        let under_it = !self.trust.has_checkpoints() || (proven && shown);
+        if report.verdict >= Verdict::Invalid || !under_it {
             report.audit.not_signed = Some(format!("the verdict is {}", report.verdict));
             return Ok(());
         }
@@ -295,7 +310,7 @@ impl Follower {
         // Only larger checkpoints, so that the cosignatures are of one growing tree, each with the time at which it was new.
         let grown = head.size() > before.map_or(0, |(size, _)| size) && verified.size > audited.start;
         let speaks_against =
-            report.verdict >= Verdict::Unwitnessed || (!witnessed && self.trust.asks_for_witnesses());
+            report.verdict >= Verdict::Stale || (!witnessed && self.trust.asks_for_witnesses());
         if !grown || !in_time || speaks_against {
             return Ok(());
         }
@@ -326,23 +341,22 @@ fn replay(
     has_tree: bool,
 ) -> Result<(Audit, Option<Refused>), RecordsError> {
     let from = audit.size();
-    let leaves = if has_tree { store.leaf_hashes(from, updates.len())? } else { Vec::new() };
-    let mut refused = None;
-    for (i, bytes) in updates.into_iter().enumerate() {
-        let decoded = form.decode(&bytes).map_err(|error| Fault::Malformed(error.into()));
-        let applied = match decoded {
-            Ok(update) => audit.apply(&update, leaves.get(i), store),
-            Err(fault) => Err(fault.into()),
-        };
-        match applied {
-            Ok(()) => {}
-            Err(ReplayError::Fault(fault)) => {
-                refused = Some(Refused { position: audit.size(), fault, bytes });
+    let (mut decoded, mut refused) = (Vec::new(), None);
+    for update in &updates {
+        match form.decode(update) {
+            Ok(update) => decoded.push(update),
+            Err(error) => {
+                refused = Some((decoded.len(), Fault::Malformed(error.into())));
                 break;
             }
-            Err(ReplayError::Store(error)) => return Err(error.into()),
         }
     }
+    let leaves = if has_tree { Some(store.leaf_hashes(from, decoded.len())?) } else { None };
+    let refused = audit.replay(&decoded, leaves.as_deref(), |keys| store.published(keys))?.or(refused);
+    let refused = refused.map(|(i, fault)| {
+        let bytes = updates.into_iter().nth(i).unwrap_or_default();
+        Refused { position: audit.size(), fault, bytes }
+    });
     if audit.size() > from {
         if has_tree && Some(store.snapshot()?.root_at(audit.size())?) != audit.root() {
             // Every leaf is the tree's, so one of the two was not stored as it was computed.

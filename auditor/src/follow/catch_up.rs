@@ -29,6 +29,8 @@ use crate::{
 #[derive(Default)]
 pub(super) struct CaughtUp {
     pub(super) replayed: u64,
+    /// Whether all that was replayed, now and before, is a part of the head's tree.
+    pub(super) proven: bool,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -63,7 +65,7 @@ impl Follower {
                 }
             };
             match self.belongs(&replay, head).await {
-                Ok(true) => {}
+                Ok(true) => done.proven = true,
                 Ok(false) => {
                     let finding = Finding::EntriesDoNotMatch { size: head.size() };
                     done.findings.extend(self.investigate(head, finding).await?);

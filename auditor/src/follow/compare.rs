@@ -9,7 +9,7 @@ use super::{
 use crate::{
     fetch::NodesError,
     head::SignedHead,
-    records::{Known, Records, Standing},
+    records::{Records, Standing},
     relate::{Relation, nodes_to_relate, relate},
     report::{self, WitnessReport, WitnessState},
 };
@@ -39,15 +39,19 @@ impl Follower {
             Ok((anchor(records), kept(Standing::Disputed), kept(Standing::Open)))
         };
         let (anchor, disputed, open) = self.records.with(gather).await?;
-        // A disputed head is within what was replayed; the tree of the larger head that the log shows speaks against it.
-        let disputed = disputed.into_iter().filter_map(|known| Some((known, shown?.clone())));
-        let open = open.into_iter().filter_map(|known| Some((known, anchor.clone()?)));
-        for (Known { head, .. }, other) in disputed.chain(open) {
-            if head.size().max(other.size()) <= head.size().min(other.size()) {
-                continue;
-            }
-            if let Ok(Relation::Contradicts(evidence)) = self.relate_by_tiles(&head, &other).await {
-                self.records.with(move |records| records.convict(&evidence, &head)).await?;
+        // A disputed head is within what was replayed; the tree of a larger head speaks against it. A larger one may be of
+        // another tree than the log shows now, also while what was replayed does not reach it.
+        let largest = open.last().map(|known| known.head.clone());
+        let others = |others: [Option<&SignedHead>; 2]| others.map(|other| other.cloned());
+        let disputed =
+            disputed.into_iter().map(|known| (known.head, others([shown, largest.as_ref()])));
+        let open = open.into_iter().map(|known| (known.head, others([shown, anchor.as_ref()])));
+        for (head, others) in disputed.chain(open) {
+            for other in others.into_iter().flatten().filter(|other| other.size() != head.size()) {
+                if let Ok(Relation::Contradicts(evidence)) = self.relate_by_tiles(&head, &other).await {
+                    let head = head.clone();
+                    self.records.with(move |records| records.convict(&evidence, &head)).await?;
+                }
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ use futures::{StreamExt as _, stream};
 use keyglass_tlog::{
     cosignature::Cosigner,
     note::SignedNote,
+    time::UnixMillis,
     witnessed::{JudgeError, Judged},
 };
 use thiserror::Error;
@@ -98,6 +99,10 @@ struct Beside {
 #[derive(Default)]
 struct LogView {
     shown: Option<(SignedHead, ShownReport)>,
+    /// When it was shown.
+    seen: Option<UnixMillis>,
+    /// Whether all that was replayed is known to be a part of the tree of that head.
+    proven: bool,
     findings: Vec<Finding>,
     replayed: u64,
 }
@@ -161,7 +166,7 @@ impl Follower {
         self.meter.note(Replayed::Entries, verified.size, size, Instant::now());
         // What the log does not let us verify now is verified in another round.
         let known = self.trust.has_checkpoints().then_some(verified.size);
-        let mut audited = if reachable { self.audit(known, until).await? } else { audit::Audited::default() };
+        let mut audited = if reachable { self.audit(known, until).await? } else { self.audited_before().await? };
         log.findings.append(&mut audited.findings);
         let position = if self.trust.has_checkpoints() { verified } else { audited.position() };
         let current = match &log.shown {
@@ -175,10 +180,11 @@ impl Follower {
             Ok((kept(Standing::Disputed), kept(Standing::Open), convictions, refused))
         };
         let (disputed, open, convictions, refused) = self.records.with(facts).await?;
-        let (shown_head, shown_report) = log.shown.unzip();
+        let (proven, (shown_head, shown_report)) = (log.proven, log.shown.unzip());
         let mut report = report::conclude(Facts {
             trust: &self.trust,
             now: self.clock.now(),
+            seen: log.seen.unwrap_or_else(|| self.clock.now()),
             took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             position,
             current,
@@ -190,9 +196,9 @@ impl Follower {
             disputed,
             open,
             convictions,
-            audit: AuditReport::new(&audited.position(), audited.replayed, &refused),
+            audit: AuditReport::new(&audited.position(), audited.replayed, refused),
         });
-        self.sign(&mut report, &audited).await?;
+        self.sign(&mut report, &audited, proven).await?;
         self.cosign(&mut report, &audited, shown_head).await?;
         Ok(report)
     }
@@ -236,35 +242,37 @@ impl Follower {
         answer: Result<Vec<u8>, FetchError>,
         until: Instant,
     ) -> Result<LogView, AuditError> {
-        let mut view = LogView::default();
+        let now = self.clock.now();
+        let mut view = LogView { seen: Some(now), ..LogView::default() };
         let head = match answer {
             Err(error) => {
                 view.findings.push(Finding::of_checkpoint(error));
                 return Ok(view);
             }
-            Ok(bytes) => self.judge(&bytes, &mut view),
+            Ok(bytes) => self.judge(&bytes, now, &mut view),
         };
         let Some(head) = head else { return Ok(view) };
-        let now = self.clock.now();
         let admitted = head.clone();
         let admit = move |records: &mut crate::records::Records| {
-            records.admit(admitted, Source::Log, now)?;
-            records.position()
+            let admission = records.admit(admitted, Source::Log, now)?;
+            Ok((admission, records.position()?))
         };
-        let position = self.records.with(admit).await?;
+        let (admission, position) = self.records.with(admit).await?;
         if head.size() < position.size {
             view.findings.push(Finding::WentBack { before: position.size, size: head.size() });
         } else if head.size() > position.size {
             let caught_up = self.catch_up(&head, until).await?;
             view.findings.extend(caught_up.findings);
-            view.replayed = caught_up.replayed;
+            (view.replayed, view.proven) = (caught_up.replayed, caught_up.proven);
             self.records.with(move |records| records.settle(now)).await?;
+        } else {
+            view.proven = admission == Admission::Stands(Standing::Agrees);
         }
         Ok(view)
     }
 
     /// Judges a note as a client would. What the log did not sign is nothing; what it signed is compared in any case.
-    fn judge(&self, bytes: &[u8], view: &mut LogView) -> Option<SignedHead> {
+    fn judge(&self, bytes: &[u8], now: UnixMillis, view: &mut LogView) -> Option<SignedHead> {
         let note = SignedNote::parse(bytes).map_err(crate::head::HeadError::from);
         let head = note.and_then(|note| Ok((SignedHead::verify(&note, &self.trust)?, note)));
         let (head, note) = match head {
@@ -277,7 +285,7 @@ impl Follower {
         if !head.checkpoint().extensions().is_empty() {
             view.findings.push(Finding::Extensions);
         }
-        let witnessed = match self.trust.judge(self.clock.now()).judge(&note) {
+        let witnessed = match self.trust.judge(now).judge(&note) {
             Ok(Judged::Witnessed(_)) => true,
             Ok(Judged::LogSigned(_)) => false,
             Err(JudgeError::QuorumNotMet { have, missing, .. }) => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keyglass_tlog::time::UnixMillis;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The most points.
 pub const MAX_POINTS: usize = 512;
@@ -11,7 +11,8 @@ pub const MAX_POINTS: usize = 512;
 const MIN_SPAN: Duration = Duration::from_secs(60);
 
 /// A size at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Point {
     /// When, in milliseconds since the Unix epoch.
     pub at_ms: u64,
@@ -20,8 +21,9 @@ pub struct Point {
 }
 
 /// The points, oldest first. When there are too many, every other one is given up and further ones are taken half as often:
-/// the whole time since the start stays in view.
-#[derive(Debug, Default)]
+/// the whole time since the first one stays in view, over restarts too.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Growth {
     points: Vec<Point>,
     /// The least time between two points that are kept.
@@ -29,12 +31,14 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// Takes note of a size. The newest is always there; a clock that went back adds nothing.
+    /// Takes note of a size. The newest is always there. Points from the future are given up: the clock was wrong then.
     pub fn push(&mut self, now: UnixMillis, size: u64) {
         let point = Point { at_ms: now.0, size };
+        while self.points.last().is_some_and(|last| last.at_ms >= now.0) {
+            self.points.pop();
+        }
         match *self.points.as_slice() {
             [] => {}
-            [.., last] if last.at_ms > now.0 => return,
             // The last point moves on until it is far enough from the one before it.
             [.., before, last] if last.at_ms.saturating_sub(before.at_ms) < self.step_ms => {
                 self.points.pop();
@@ -59,6 +63,12 @@ impl Growth {
             let span = first.map_or(0, |first| now.0.saturating_sub(first.at_ms));
             self.step_ms = span / len.max(1);
         }
+    }
+
+    /// Whether these points are some that [`Growth::push`] makes.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.points.len() < MAX_POINTS && self.points.is_sorted_by(|a, b| a.at_ms < b.at_ms)
     }
 
     /// The points, oldest first.
@@ -93,10 +103,10 @@ mod tests {
         assert_eq!(growth.per_minute(UnixMillis(0), UnixMillis(120_000)), Some(180.0));
         assert_eq!(growth.per_minute(UnixMillis(0), UnixMillis(60_000)), Some(180.0));
         assert_eq!(growth.per_minute(UnixMillis(100_000), UnixMillis(120_000)), None, "too short");
-        // A clock that goes back adds nothing.
-        let before = growth.points().len();
-        growth.push(UnixMillis(5), 1);
-        assert_eq!(growth.points().len(), before);
+        // A clock that was put back does not keep the log from growing.
+        growth.push(UnixMillis(1005), 1);
+        let points = [(0, 0), (1000, 3), (1005, 1)].map(|(at_ms, size)| Point { at_ms, size });
+        assert_eq!(growth.points(), points);
     }
 
     #[test]

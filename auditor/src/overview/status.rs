@@ -9,8 +9,8 @@ use keyglass_tlog::{policy::Name, time::UnixMillis};
 use tokio::time::Instant;
 
 use super::{
-    CosignedOverview, EvidenceOverview, Growth, HeadOverview, LogOverview, VantageKind, VantageOverview,
-    WitnessOverview, conditions,
+    CosignedOverview, EvidenceOverview, Growth, HeadOverview, History, LogOverview, VantageKind,
+    VantageOverview, WitnessOverview, conditions,
 };
 use crate::{
     incident::{Hysteresis, Incident, Incidents},
@@ -22,6 +22,8 @@ use crate::{
     verdict::Verdict,
 };
 
+/// The longest time in milliseconds after which the history is kept again, although nothing but the growth has changed.
+const KEEP_EVERY_MS: u64 = 60_000;
 /// The most vantage points that are remembered. All but clients have names out of files.
 const MAX_VANTAGE_POINTS: usize = 1024;
 
@@ -42,7 +44,10 @@ struct State {
     failure: Option<String>,
     rounds: u64,
     growth: Growth,
+    hysteresis: Hysteresis,
     incidents: Incidents,
+    /// When the history was kept last, and what [`Incidents::transitions`] was then.
+    kept: Option<(u64, u64)>,
     /// The root of the head that the log showed last, and since when it shows it.
     head_since: Option<(String, u64)>,
     /// The largest size with nothing against it, and when it was so last.
@@ -61,7 +66,9 @@ impl LogStatus {
             failure: None,
             rounds: 0,
             growth: Growth::default(),
+            hysteresis,
             incidents: Incidents::new(hysteresis),
+            kept: None,
             head_since: None,
             verified: None,
             quorum: None,
@@ -95,8 +102,18 @@ impl LogStatus {
         self.state().failure.clone()
     }
 
-    /// Takes note of a round.
-    pub fn observe(&self, report: Arc<Report>) {
+    /// Goes on with the history that was kept before a restart. After a round it is too late for that.
+    pub fn resume(&self, history: History) {
+        let mut state = self.state();
+        if state.rounds == 0 {
+            state.growth = history.growth;
+            state.incidents = Incidents::resume(state.hysteresis, history.incidents);
+        }
+    }
+
+    /// Takes note of a round. Gives the history, if it is time to keep it: when an incident opened or was resolved, and now and
+    /// then.
+    pub fn observe(&self, report: Arc<Report>) -> Option<History> {
         let mut state = self.state();
         let now = UnixMillis(report.checked_at_ms);
         (state.failure, state.rounds) = (None, state.rounds.saturating_add(1));
@@ -138,6 +155,13 @@ impl LogStatus {
         let conditions = conditions::of_report(&report, state.quorum.as_ref(), &self.trust, &state.growth);
         state.incidents.observe(conditions, now);
         state.report = Some(report);
+        let transitions = state.incidents.transitions();
+        let kept = |(at, kept)| kept == transitions && now.0.abs_diff(at) < KEEP_EVERY_MS;
+        if state.kept.is_some_and(kept) {
+            return None;
+        }
+        state.kept = Some((now.0, transitions));
+        Some(History::new(state.growth.clone(), state.incidents.kept()))
     }
 
     /// Takes note that a round could not be finished.
@@ -268,7 +292,7 @@ impl State {
 fn evidence(report: &Report) -> Vec<EvidenceOverview> {
     let of = |conviction: &crate::report::ConvictionReport| EvidenceOverview {
         file: conviction.file.clone(),
-        path: format!("/v1/evidence/{}", conviction.file),
+        path: conviction.path.clone(),
         kind: conviction.kind,
         sizes: conviction.sizes,
         faulty_witnesses: conviction.faulty_witnesses.clone(),

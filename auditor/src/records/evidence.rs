@@ -2,8 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
+    fs::{self, File},
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,10 +15,12 @@ use keyglass_tlog::{
 };
 use thiserror::Error;
 
-use crate::{data_dir::sync_directory, trust::Trust};
+use crate::{
+    durable::{self, UNFINISHED},
+    trust::Trust,
+};
 
 const SUFFIX: &str = ".evidence";
-const UNFINISHED: &str = ".unfinished";
 /// The longest file that is read: evidence that is longer is refused by its format.
 const MAX_FILE: u64 = 1 << 20;
 /// The most files that are read. This auditor writes one more than there are witnesses at most.
@@ -114,7 +116,7 @@ impl EvidenceDir {
         let conviction = evidence.verify(&log_keys, Some(self.trust.policy()))?;
         let path = self.path.join(&file);
         let (sizes, faulty_witnesses) = (conviction.sizes(), conviction.faulty_witnesses().to_vec());
-        Ok(Conviction { path, file, kind: kind(evidence), sizes, faulty_witnesses })
+        Ok(Conviction { path, file, kind: evidence.kind(), sizes, faulty_witnesses })
     }
 
     /// Verifies evidence and stores it, if it is the first or names a witness that none before named: a log with two
@@ -131,7 +133,8 @@ impl EvidenceDir {
             self.convictions.values().flat_map(|known| &known.faulty_witnesses).collect();
         let names_new = conviction.faulty_witnesses.iter().any(|name| !named.contains(name));
         if self.convictions.is_empty() || names_new {
-            self.write(&file, &evidence.to_string())?;
+            let path = &conviction.path;
+            durable::write(path, 0o644, evidence.to_string().as_bytes()).map_err(at(path))?;
             tracing::error!(
                 path = %conviction.path.display(),
                 faulty_witnesses = ?conviction.faulty_witnesses.iter().map(Name::to_string).collect::<Vec<_>>(),
@@ -154,20 +157,6 @@ impl EvidenceDir {
     pub fn text(&self, file: &str) -> Result<Option<Vec<u8>>, EvidenceStoreError> {
         self.convictions.get(file).map(|conviction| read(&conviction.path)).transpose()
     }
-
-    /// A reader sees the whole file or none, and after a crash there is the whole file or none.
-    fn write(&self, file: &str, text: &str) -> Result<(), EvidenceStoreError> {
-        let path = self.path.join(file);
-        let unfinished = self.path.join(format!("{file}{UNFINISHED}"));
-        let write = || {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&unfinished)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&unfinished, &path)?;
-            sync_directory(&self.path)
-        };
-        write().map_err(at(&path))
-    }
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> EvidenceStoreError + '_ {
@@ -179,15 +168,6 @@ fn read(path: &Path) -> Result<Vec<u8>, EvidenceStoreError> {
     let file = File::open(path).map_err(at(path))?;
     file.take(MAX_FILE).read_to_end(&mut bytes).map_err(at(path))?;
     Ok(bytes)
-}
-
-fn kind(evidence: &Evidence) -> &'static str {
-    match evidence {
-        Evidence::SameSize { .. } => "same-size",
-        Evidence::EmptyTree { .. } => "empty-tree",
-        Evidence::Inconsistent { .. } => "inconsistent",
-        Evidence::AfterHandover { .. } => "after-handover",
-    }
 }
 
 /// The name of the file is the hash of its text: what is written once is never written over.

@@ -163,6 +163,7 @@ impl Records {
             first_seen: now,
             source,
         });
+        let was_convicted = before.is_some_and(|before| before.standing == Standing::Contradicts);
         let news = before.is_none() || known.head.merge(&head);
         let position = self.position()?;
         let settled = match known.standing {
@@ -174,7 +175,8 @@ impl Records {
             return Ok(Admission::Stands(known.standing));
         }
         let evidence = self.confront(&mut known)?;
-        let mut convicted = false;
+        // Evidence that came from elsewhere is not found again here.
+        let mut convicted = was_convicted;
         for evidence in evidence {
             convicted |= self.evidence.convict(&evidence)?;
         }
@@ -261,6 +263,9 @@ impl Records {
     fn remember(&mut self, known: Known) -> Result<Admission, RecordsError> {
         let key = key(&known.head);
         let standing = known.standing;
+        if self.heads.get(&key) == Some(&known) {
+            return Ok(Admission::Stands(standing));
+        }
         let mut remove = Vec::new();
         if self.heads.get(&key).is_none_or(|before| before.standing != standing) {
             let alike = self.heads.iter().filter(|(other, old)| **other != key && old.standing == standing);

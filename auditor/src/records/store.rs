@@ -35,6 +35,8 @@ const FORMAT_KEY: &str = "format";
 const FORMAT: &[u8] = b"1";
 const AUDITOR_KEY: &str = "auditor";
 const ORIGIN_KEY: &str = "origin";
+/// The history that pages show, see [`crate::overview::History`]; absent before the first round.
+const HISTORY_KEY: &str = "history";
 /// Size (8), root (32), last timestamp (8); absent while nothing was replayed.
 const POSITION_KEY: &str = "position";
 
@@ -302,6 +304,22 @@ impl Store {
             Some(bytes) => decode_position(bytes.value()).ok_or_else(|| self.damaged(Damage::Position))?,
         };
         Ok(Snapshot { store: self, read, position })
+    }
+
+    /// The history that was kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn history(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.meta(HISTORY_KEY)
+    }
+
+    /// Keeps the history in place of the one before.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_history(&self, history: &[u8]) -> Result<(), StoreError> {
+        self.set_meta(HISTORY_KEY, history)
     }
 
     /// All heads.

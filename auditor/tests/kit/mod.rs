@@ -3,6 +3,7 @@
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing, clippy::as_conversions)]
 
+pub mod serve;
 pub mod updates;
 
 use std::{
@@ -32,7 +33,7 @@ use keyglass_auditor::{
     incident::Hysteresis,
     overview::{AuditorOverview, status::LogStatus},
     records::{Records, RecordsError},
-    report::{Report, WitnessReport},
+    report::{ConvictionReport, Report, WitnessReport},
     signing::Signer,
     trust::Trust,
     updates::Limits,
@@ -53,6 +54,7 @@ use keyglass_tlog::{
     time::{UnixMillis, UnixSeconds},
     witness::checkpoint_path,
 };
+use tokio::sync::watch;
 
 /// The first entry's timestamp.
 pub const START: u64 = 1_700_000_000_000;
@@ -138,14 +140,23 @@ struct Served {
     lies: HashMap<String, Lie>,
     /// The updates of entries, each as it is encoded.
     updates: Vec<Vec<u8>>,
+    /// How many of them are given at once.
+    at_once: usize,
     asked: Vec<String>,
+    /// The first entries whose updates were asked for, in the order in which that was.
+    asked_from: Vec<u64>,
+    /// The entries whose updates were told.
+    told: u64,
 }
 
 impl Served {
-    /// The updates that are asked for, as many as the log-server gives at most.
-    fn updates(&self, query: &str) -> Option<Vec<u8>> {
+    /// The updates that are asked for.
+    fn updates(&mut self, query: &str) -> Option<Vec<u8>> {
         let from: usize = query.strip_prefix("from=")?.parse().ok()?;
-        Some(self.updates.get(from..)?.iter().take(1024).flatten().copied().collect())
+        let updates = self.updates.get(from..)?.iter().take(self.at_once);
+        self.asked_from.push(from as u64);
+        self.told = self.told.max((from + updates.len()) as u64);
+        Some(updates.flatten().copied().collect())
     }
 }
 
@@ -154,14 +165,19 @@ impl Served {
 pub struct Server {
     pub url: String,
     served: Arc<Mutex<Served>>,
+    /// How many requests have come.
+    pub requests: Arc<watch::Sender<u64>>,
 }
 
 impl Server {
     pub async fn start() -> Self {
-        let served = Arc::new(Mutex::new(Served::default()));
-        let shared = Arc::clone(&served);
+        // As many updates as the log-server gives at most.
+        let served = Arc::new(Mutex::new(Served { at_once: 1024, ..Served::default() }));
+        let requests = Arc::new(watch::channel(0).0);
+        let (shared, count) = (Arc::clone(&served), Arc::clone(&requests));
         let serve = move |uri: Uri| {
             let shared = Arc::clone(&shared);
+            count.send_modify(|count| *count += 1);
             async move {
                 let path = uri.path().trim_start_matches('/').to_owned();
                 let (lie, file) = {
@@ -183,7 +199,7 @@ impl Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, Router::new().fallback(serve)).await });
-        Self { url, served }
+        Self { url, served, requests }
     }
 
     pub fn put(&self, path: &str, contents: Vec<u8>) {
@@ -193,6 +209,21 @@ impl Server {
     /// Serves these as the updates of all entries.
     pub fn put_updates(&self, updates: Vec<Vec<u8>>) {
         self.served.lock().unwrap().updates = updates;
+    }
+
+    /// Gives so many updates at once.
+    pub fn give_at_once(&self, updates: usize) {
+        self.served.lock().unwrap().at_once = updates;
+    }
+
+    /// The first entries whose updates were asked for, in the order in which that was.
+    pub fn asked_from(&self) -> Vec<u64> {
+        self.served.lock().unwrap().asked_from.clone()
+    }
+
+    /// The entries whose updates were told.
+    pub fn told(&self) -> u64 {
+        self.served.lock().unwrap().told
     }
 
     pub fn remove(&self, path: &str) {
@@ -374,6 +405,11 @@ impl World {
     /// Serves the tiles and bundles of these entries, for their size only, and their updates.
     pub fn serve_tiles(&self, entries: &[Entry]) {
         self.log.put_updates(updates::of_entries(entries));
+        self.put_tiles(entries);
+    }
+
+    /// Serves the tiles and bundles of these entries, for their size only.
+    pub fn put_tiles(&self, entries: &[Entry]) {
         let size = entries.len() as u64;
         let mut row: Vec<Digest> = entries.iter().map(|entry| leaf_hash(entry)).collect();
         let mut level = 0u8;
@@ -411,7 +447,13 @@ impl World {
 
     /// The log serves and shows these entries, and these witnesses cosign and show their head.
     pub fn publish(&self, entries: &[Entry], witnesses: &[usize]) -> SignedNote {
-        self.serve_tiles(entries);
+        self.log.put_updates(updates::of_entries(entries));
+        self.publish_without_updates(entries, witnesses)
+    }
+
+    /// The same, with the updates as they are.
+    pub fn publish_without_updates(&self, entries: &[Entry], witnesses: &[usize]) -> SignedNote {
+        self.put_tiles(entries);
         for witness in witnesses {
             self.cosigned(*witness, &self.keys.note(entries, &[*witness]));
         }
@@ -433,13 +475,17 @@ impl World {
     }
 
     pub fn follower(&self) -> Auditor {
+        self.follower_by(Arc::clone(&self.clock) as _)
+    }
+
+    /// One that goes by another clock.
+    pub fn follower_by(&self, clock: Arc<dyn Clock>) -> Auditor {
         let records = SharedRecords::new(self.records().unwrap());
         let http = Http::new(self.deadline).unwrap();
         let log = LogSource::new(http.clone(), &self.log.url).unwrap();
         let witnesses = self.trust.policy().witnesses().iter();
         let witnesses =
             witnesses.map(|w| WitnessSource::new(http.clone(), w, self.trust.origin()).unwrap()).collect();
-        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
         let follower =
             Follower::new(Arc::clone(&self.trust), records.clone(), log, witnesses, clock, self.auditing());
         Auditor { follower, records }
@@ -454,7 +500,7 @@ impl World {
 
     /// The logs of an auditor that follows these records.
     pub fn logs(&self, records: &SharedRecords) -> Arc<Logs> {
-        let changed = Arc::new(tokio::sync::watch::channel(0).0);
+        let changed = Arc::new(watch::channel(0).0);
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
         let urls = vec![self.log.url.clone()];
         let status = LogStatus::new("log".to_owned(), urls, Arc::clone(&self.trust), Hysteresis::default());
@@ -478,12 +524,13 @@ impl World {
 
     /// What the report's evidence proves, as a stranger sees it: from the file, the log's key and the policy.
     pub fn convictions(&self, report: &Report) -> Vec<(Evidence, Conviction)> {
-        let conviction = |path: &String| {
-            let evidence = Evidence::parse(&std::fs::read(path).unwrap()).unwrap();
+        let conviction = |conviction: &ConvictionReport| {
+            let file = self.dir().join(data_dir::EVIDENCE).join(&conviction.file);
+            let evidence = Evidence::parse(&std::fs::read(file).unwrap()).unwrap();
             let conviction = evidence.verify(&[self.keys.log.vkey()], Some(self.trust.policy())).unwrap();
             (evidence, conviction)
         };
-        report.evidence.iter().map(conviction).collect()
+        report.convictions.iter().map(conviction).collect()
     }
 }
 

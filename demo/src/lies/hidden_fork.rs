@@ -73,7 +73,7 @@ pub async fn run(report: &mut Report) -> Result<(), Failed> {
     };
     let conviction = evidence.iter().max_by_key(|conviction| names(conviction).len());
     let conviction = conviction.ok_or_else(|| Failed::Lying("there is no evidence".to_owned()))?;
-    let file: PathBuf = conviction.get("path").and_then(Value::as_str).unwrap_or_default().into();
+    let file = scene.download(conviction).await?;
     report.line(&format!("evidence: {}", file.display()));
     let arguments = ["evidence", "verify", path(&file), "--log", &scene.log.vkey];
     let answer = alice.run(&arguments).await?;
@@ -167,6 +167,17 @@ impl<'a> Scene<'a> {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Err(late())
+    }
+
+    /// Takes a file of evidence from the auditor.
+    async fn download(&self, conviction: &Value) -> Result<PathBuf, Failed> {
+        let text = |member: &str| conviction.get(member).and_then(Value::as_str).unwrap_or_default();
+        let url = format!("{}{}", self.auditor.url(), text("path"));
+        let failed = |error: reqwest::Error| Failed::Lying(error.to_string());
+        let evidence = reqwest::get(url).await.map_err(failed)?.text().await.map_err(failed)?;
+        let file = self.directory.join(text("file"));
+        write(&file, evidence)?;
+        Ok(file)
     }
 
     async fn get(&self, path: &str) -> reqwest::Result<Value> {

@@ -1,7 +1,7 @@
 //! The replay of updates in the database: its state, where the leaves of the last entries were first published, and the
 //! head that was signed last.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use keyglass_keytrans::{
     config::DeploymentMode,
@@ -12,7 +12,7 @@ use redb::{ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTran
 
 use super::{Damage, META, Store, StoreError};
 use crate::{
-    audited::{Audit, AuditState, KeyStart, RecentlyPublished},
+    audited::{Audit, AuditState, KeyStart, Published},
     head::SignedHead,
 };
 
@@ -132,16 +132,17 @@ impl Store {
     }
 }
 
-impl RecentlyPublished for Store {
-    type Error = StoreError;
-
-    /// Reads rows from the right until all keys are found: 16 bytes for each leaf of about the last monitoring window. Only
-    /// an update that removes leaves makes this necessary.
-    fn positions(&self, keys: &BTreeSet<KeyStart>) -> Result<BTreeMap<KeyStart, u64>, StoreError> {
+impl Store {
+    /// The rightmost entry, if any, in whose stored row each of these keys is. Reads rows from the right until all keys are
+    /// found: 16 bytes for each leaf of about the last monitoring window.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn published(&self, keys: &BTreeSet<KeyStart>) -> Result<Published, StoreError> {
         let read = self.db.begin_read().map_err(self.fail())?;
         let table = read.open_table(PUBLISHED).map_err(self.fail())?;
         let mut missing = keys.clone();
-        let mut positions = BTreeMap::new();
+        let mut positions = Published::new();
         for row in table.iter().map_err(self.fail())?.rev() {
             if missing.is_empty() {
                 break;
