@@ -249,7 +249,8 @@ impl Audit {
         leaves: Option<&[Digest]>,
         published: impl FnOnce(&BTreeSet<KeyStart>) -> Result<Published, E>,
     ) -> Result<Option<(usize, Fault)>, E> {
-        let removed = updates.iter().flat_map(|update| &update.removed).map(|leaf| start_of(&leaf.vrf_output));
+        let removed =
+            updates.iter().flat_map(|update| &update.removed).map(|leaf| start_of(&leaf.vrf_output));
         let removed: BTreeSet<KeyStart> = removed.collect();
         let mut known = if removed.is_empty() { Published::new() } else { published(&removed)? };
         let here = |(position, row): &(u64, Row)| {

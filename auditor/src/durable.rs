@@ -32,7 +32,8 @@ pub fn write(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// From the operating system.
 pub fn create_directory(path: &Path, mode: u32) -> io::Result<()> {
-    let missing = path.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.is_dir());
+    let missing =
+        path.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.is_dir());
     let missing: Vec<&Path> = missing.collect();
     DirBuilder::new().recursive(true).mode(mode).create(path)?;
     missing.into_iter().try_for_each(sync_parent)

@@ -1,9 +1,6 @@
 //! Updates that were refused, on disk: what the log sent, byte for byte, for whoever looks into it.
 
-use std::{
-    fs, io,
-    path::PathBuf,
-};
+use std::{fs, io, path::PathBuf};
 
 use keyglass_crypto::hash::sha256;
 use thiserror::Error;
@@ -53,7 +50,8 @@ impl RefusedDir {
         if self.files()?.len() >= MAX_FILES {
             return Ok(None);
         }
-        let kept = durable::create_directory(&self.path, 0o755).and_then(|()| durable::write(&path, 0o644, bytes));
+        let kept =
+            durable::create_directory(&self.path, 0o755).and_then(|()| durable::write(&path, 0o644, bytes));
         kept.map_err(|error| RefusedError { path: path.clone(), error })?;
         tracing::error!(path = %path.display(), "an update was refused");
         Ok(Some(name))

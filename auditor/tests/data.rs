@@ -150,7 +150,11 @@ async fn evidence_that_is_damaged_does_not_acquit() {
     world.cosigned(1, &world.keys.note(&history(5, 1, 9), &[1]));
     let report = world.round().await;
     let file = &report.convictions[0].file;
-    assert_eq!(report.evidence[0], format!("/v1/evidence/{file}"), "what is served says nothing about this machine");
+    assert_eq!(
+        report.evidence[0],
+        format!("/v1/evidence/{file}"),
+        "what is served says nothing about this machine"
+    );
     let path = world.dir().join(data_dir::EVIDENCE).join(file);
     let text = fs::read_to_string(&path).unwrap();
     let refusal = || match world.records().err().unwrap() {

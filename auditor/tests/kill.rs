@@ -41,8 +41,12 @@ const ENTRIES: u64 = 20_000;
 const KILLS_BEHIND: usize = 12;
 const KILLS_LIVE: usize = 8;
 const KILLS_WITH_EVIDENCE: usize = 3;
-/// So many requests after the start comes a kill, at most, and up to so many milliseconds after that: longer than a commit takes.
+/// So many updates are told at once: often enough does the auditor make durable what it replayed.
+const TOLD_AT_ONCE: usize = 25;
+/// So many requests after the start comes a kill, at most: a chunk of entries takes 64 and more.
+const REQUESTS_BEHIND: u64 = 140;
 const REQUESTS: u64 = 30;
+/// Up to so many milliseconds later it does, in fact: longer than a commit takes.
 const MOMENT: u64 = 10;
 /// The variable that repeats the choices of an earlier run.
 const SEED: &str = "KEYGLASS_CRASH_SEED";
@@ -74,9 +78,8 @@ impl Run {
         for i in 0..ENTRIES {
             history.add(first + i, &[leaf(i, 1)], &[]);
         }
-        world.log.give_at_once(100);
-        let home = Home::new(&[("log", &world)], "").await;
-        patient(&home);
+        world.log.give_at_once(TOLD_AT_ONCE);
+        let home = home(&world).await;
         let run = Self { world, home, history, rng, seen: Arc::default() };
         run.tell();
         run.show();
@@ -118,15 +121,15 @@ impl Run {
                         seen.push(note);
                     }
                 }
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         });
         Life { served, watching }
     }
 
-    /// Waits until the log has been asked for this and that, and a moment.
-    async fn moment(&mut self) {
-        let target = *self.world.log.requests.borrow() + self.rng.random_range(1..REQUESTS);
+    /// Waits until the log has been asked for so much at most, and a moment.
+    async fn moment(&mut self, requests: u64) {
+        let target = *self.world.log.requests.borrow() + self.rng.random_range(1..requests);
         self.world.log.requests.subscribe().wait_for(|requests| *requests >= target).await.unwrap();
         tokio::time::sleep(Duration::from_millis(self.rng.random_range(0..MOMENT))).await;
     }
@@ -181,11 +184,14 @@ fn hex(digest: &Digest) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Lets requests take longer: the machine may be busy.
-fn patient(home: &Home) {
+/// An auditor that lets requests take long, since the machine may be busy, and answers however often it is asked.
+async fn home(world: &World) -> Home {
+    let mut home = Home::new(&[("log", world)], "").await;
+    home.arguments = vec!["--rate-limit".into(), "1000000".into()];
     let file = home.path("auditor.toml");
     let text = fs::read_to_string(&file).unwrap().replace("timeout_ms = 300", "timeout_ms = 20000");
     fs::write(file, text).unwrap();
+    home
 }
 
 fn cosigned(status: &Value) -> Option<u64> {
@@ -204,23 +210,24 @@ async fn an_auditor_that_is_killed_loses_nothing_and_promises_nothing_false() {
             run.kill_while_starting().await;
         }
         let life = run.live().await;
-        run.moment().await;
+        run.moment(REQUESTS_BEHIND).await;
         life.kill().await;
         behind += usize::from(run.world.log.told() < ENTRIES);
     }
     println!("{behind} of {KILLS_BEHIND} kills while catching up, {} entries told of", run.world.log.told());
+    assert!(behind > 2);
     for _ in 0..KILLS_LIVE {
         let life = run.live().await;
         run.grow();
         // Shown, and not told of: nobody can have replayed it.
         run.show();
-        run.moment().await;
+        run.moment(REQUESTS).await;
         run.tell();
         if run.rng.random_bool(0.5) {
             let size = run.history.entries.len() as u64;
             life.served.until(0, |status| cosigned(status) == Some(size)).await;
         } else {
-            run.moment().await;
+            run.moment(REQUESTS).await;
         }
         life.kill().await;
     }
@@ -232,8 +239,7 @@ async fn an_auditor_that_is_killed_loses_nothing_and_promises_nothing_false() {
 
     goes_on_where_it_was(&run.world);
     cosigned_one_growing_tree(&run);
-    let other = Home::new(&[("log", &run.world)], "").await;
-    patient(&other);
+    let other = home(&run.world).await;
     let served = other.start().await;
     served.until(0, |status| cosigned(status) == Some(size)).await;
     served.stop().await;
@@ -293,7 +299,7 @@ async fn evidence_stays(run: &mut Run) {
         let text = life.served.client.get(format!("{}{path}", life.served.url)).send().await.unwrap();
         let all = (list.to_string(), text.text().await.unwrap());
         assert_eq!(held.get_or_insert_with(|| all.clone()), &all);
-        run.moment().await;
+        run.moment(REQUESTS).await;
         life.kill().await;
     }
     let end = run.end(&run.home);

@@ -319,6 +319,30 @@ async fn what_was_replayed_is_cosigned_and_counts_in_a_policy_that_demands_it() 
 }
 
 #[tokio::test]
+async fn a_replay_that_stands_still_is_an_incident() {
+    let mut world = World::new().await;
+    world.publish(&honest(9), &ALL);
+    world.patience = Duration::from_millis(20);
+    let served = Served::start(&world, 1000).await;
+    world.log.lie("tile/entries/000.p/9", Lie::Silence);
+    let incidents = async || {
+        served.round().await;
+        let status = served.json("/v1/status").await["logs"][0].take();
+        assert_eq!((&status["verdict"], &status["size"]), (&"catching_up".into(), &0.into()), "{status}");
+        let all = status["incidents"].as_array().unwrap().clone();
+        all.iter().map(|incident| incident["key"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert!(incidents().await.is_empty());
+    world.clock.advance(599_000);
+    assert!(incidents().await.is_empty(), "it may take its time");
+    for ms in [1_000, 20_000] {
+        world.clock.advance(ms);
+        let _ = incidents().await;
+    }
+    assert_eq!(incidents().await, ["standstill"]);
+}
+
+#[tokio::test]
 async fn evidence_is_taken_from_anybody_and_believed_from_nobody() {
     let (world, other) = (World::new().await, World::other().await);
     world.publish(&honest(9), &ALL);

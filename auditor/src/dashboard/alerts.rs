@@ -113,7 +113,7 @@ fn proof(log: &LogOverview, evidence: &EvidenceOverview) -> Markup {
     }
 }
 
-/// An incident in words. That of a lie names a file of this machine, which is nobody's business: the evidence has its own link.
+/// An incident in words. That of a lie names a file: the evidence has its own link.
 fn words(incident: &Incident) -> String {
     if incident.verdict == Verdict::Misbehaving {
         return "the log signed two histories, and there is proof".to_owned();

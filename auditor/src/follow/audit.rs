@@ -174,8 +174,9 @@ impl Follower {
 
     async fn resume(&self, state: AuditState) -> Result<Audit, AuditError> {
         let trust = Arc::clone(&self.trust);
-        let resume =
-            move |store: &Store| Audit::resume(&trust, &state).map_err(|_| store.damaged(Damage::Audit).into());
+        let resume = move |store: &Store| {
+            Audit::resume(&trust, &state).map_err(|_| store.damaged(Damage::Audit).into())
+        };
         self.with_store(resume).await
     }
 

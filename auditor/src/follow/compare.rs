@@ -43,8 +43,7 @@ impl Follower {
         // another tree than the log shows now, also while what was replayed does not reach it.
         let largest = open.last().map(|known| known.head.clone());
         let others = |others: [Option<&SignedHead>; 2]| others.map(|other| other.cloned());
-        let disputed =
-            disputed.into_iter().map(|known| (known.head, others([shown, largest.as_ref()])));
+        let disputed = disputed.into_iter().map(|known| (known.head, others([shown, largest.as_ref()])));
         let open = open.into_iter().map(|known| (known.head, others([shown, anchor.as_ref()])));
         for (head, others) in disputed.chain(open) {
             for other in others.into_iter().flatten().filter(|other| other.size() != head.size()) {

@@ -62,7 +62,7 @@ pub struct Follower {
     clock: Arc<dyn Clock>,
     /// Where progress is noted.
     meter: Arc<Meter>,
-    /// How long a round may replay entries before it goes on to compare.
+    /// How long a round may replay entries before it goes on to compare, and then changes.
     patience: Duration,
     /// How large updates may be.
     limits: Limits,
@@ -77,7 +77,7 @@ pub struct Follower {
 /// How a follower audits.
 #[derive(Debug, Clone)]
 pub struct Auditing {
-    /// How long one round replays entries and updates: a log that is slow on purpose must not keep the auditor from
+    /// How long one round replays entries, and then updates: a log that is slow on purpose must not keep the auditor from
     /// comparing.
     pub patience: Duration,
     /// How large updates may be.
@@ -166,7 +166,10 @@ impl Follower {
         self.meter.note(Replayed::Entries, verified.size, size, Instant::now());
         // What the log does not let us verify now is verified in another round.
         let known = self.trust.has_checkpoints().then_some(verified.size);
-        let mut audited = if reachable { self.audit(known, until).await? } else { self.audited_before().await? };
+        // Entries that come slowly take no time from their changes.
+        let until = Instant::now().checked_add(self.patience).unwrap_or(until);
+        let mut audited =
+            if reachable { self.audit(known, until).await? } else { self.audited_before().await? };
         log.findings.append(&mut audited.findings);
         let position = if self.trust.has_checkpoints() { verified } else { audited.position() };
         let current = match &log.shown {

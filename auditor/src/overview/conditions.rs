@@ -17,19 +17,23 @@ const FRESH_AGAIN: f64 = 0.8;
 const SURGE: (f64, f64) = (10.0, 5.0);
 /// Entries in a minute below which no growth is worth a look.
 const SURGE_AT_LEAST: f64 = 60.0;
+/// How long a replay that is not done may stand still, in milliseconds: a log that hands out what it must, but never in time,
+/// must not look like one that is merely long.
+const STANDSTILL_MS: u64 = 10 * 60 * 1000;
 /// The stretches whose rates are compared, in milliseconds.
 const LATELY_MS: u64 = 10 * 60 * 1000;
 
-/// The conditions of a log after a round.
+/// The conditions of a log after a round. The replay came further at the time `advanced` last.
 pub(super) fn of_report(
     report: &Report,
     quorum: Option<&QuorumMargin>,
     trust: &Trust,
     growth: &Growth,
+    advanced: UnixMillis,
 ) -> Vec<Condition> {
     let mut conditions: Vec<Condition> = Vec::new();
     for finding in &report.findings {
-        // Catching up is no trouble, only not done yet. Silent witnesses are spoken of one by one, too.
+        // Catching up is no trouble, only not done yet, as long as it comes further. Silent witnesses are spoken of one by one, too.
         if finding.verdict == Verdict::CatchingUp {
             continue;
         }
@@ -42,11 +46,25 @@ pub(super) fn of_report(
             None => conditions.push(Condition { kind, subject: String::new(), verdict, detail, level }),
         }
     }
+    conditions.extend(standstill(report, advanced));
     conditions.extend(aging(report, trust));
     conditions.extend(quorum.and_then(narrow));
     conditions.extend(report.witnesses.iter().filter_map(witness));
     conditions.extend(surge(growth, UnixMillis(report.checked_at_ms)));
     conditions
+}
+
+/// Something remains to be replayed, and has remained so for long.
+fn standstill(report: &Report, advanced: UnixMillis) -> Option<Condition> {
+    let remains = report.findings.iter().any(|finding| finding.verdict == Verdict::CatchingUp);
+    let stood = report.checked_at_ms.saturating_sub(advanced.0);
+    (remains && stood >= STANDSTILL_MS).then(|| Condition {
+        kind: "standstill",
+        subject: String::new(),
+        verdict: Verdict::CatchingUp,
+        detail: format!("the replay has not come further for {} minutes", stood / 60_000),
+        level: Level::Raised,
+    })
 }
 
 /// A head that was stale stays so until it is well below the bound.

@@ -55,7 +55,9 @@ mod tests {
         let bytes = history.encode();
         assert_eq!(History::decode(&bytes), Some(history));
         let text = String::from_utf8(bytes).unwrap();
-        for (from, to) in [("history/v1", "history/v2"), ("\"at_ms\":9", "\"at_ms\":5"), ("growth", "grown"), ("{", "")] {
+        for (from, to) in
+            [("history/v1", "history/v2"), ("\"at_ms\":9", "\"at_ms\":5"), ("growth", "grown"), ("{", "")]
+        {
             assert!(text.contains(from));
             assert_eq!(History::decode(text.replacen(from, to, 1).as_bytes()), None, "{to}");
         }

@@ -50,6 +50,8 @@ struct State {
     kept: Option<(u64, u64)>,
     /// The root of the head that the log showed last, and since when it shows it.
     head_since: Option<(String, u64)>,
+    /// How many entries and changes were replayed, and when that became so.
+    advanced: Option<((u64, u64), UnixMillis)>,
     /// The largest size with nothing against it, and when it was so last.
     verified: Option<(u64, u64)>,
     quorum: Option<QuorumMargin>,
@@ -70,6 +72,7 @@ impl LogStatus {
             incidents: Incidents::new(hysteresis),
             kept: None,
             head_since: None,
+            advanced: None,
             verified: None,
             quorum: None,
             witness_answers: BTreeMap::new(),
@@ -152,7 +155,12 @@ impl LogStatus {
                 entry.heads = entry.heads.saturating_add(1);
             }
         }
-        let conditions = conditions::of_report(&report, state.quorum.as_ref(), &self.trust, &state.growth);
+        let replayed = (report.tree_size, report.audit.tree_size);
+        let advanced = state.advanced.filter(|(before, at)| *before == replayed && *at <= now);
+        let advanced = advanced.map_or(now, |(_, at)| at);
+        state.advanced = Some((replayed, advanced));
+        let conditions =
+            conditions::of_report(&report, state.quorum.as_ref(), &self.trust, &state.growth, advanced);
         state.incidents.observe(conditions, now);
         state.report = Some(report);
         let transitions = state.incidents.transitions();
