@@ -1,7 +1,7 @@
 //! Whether one record may follow another that is valid.
 
 use crate::{
-    chain::Chain,
+    chain::{Chain, RecoveryGrant},
     record::{AccountRecord, Authorisation, RecordError, fingerprint},
 };
 
@@ -85,10 +85,9 @@ fn check_contents(known: &AccountRecord, next: &AccountRecord, adjacent: bool) -
     if !holds {
         return Err(RecordError::WrongRetired);
     }
-    if adjacent
-        && let (Some(grant), Some(before)) = (&next.recovery, &known.recovery)
-        && grant.since != next.version
-        && grant != before
+    if let Some(grant) = &next.recovery
+        && known.recovery.as_ref() != Some(grant)
+        && (grant.since <= known.version || adjacent && grant.since != next.version)
     {
         return Err(RecordError::BadRecoveryGrant);
     }
@@ -141,25 +140,30 @@ fn check_chain(
     if kept != before.links || adjacent && !added.is_empty() {
         return Err(diverges);
     }
-    let mut grant_used = match &next.authorisation {
-        Authorisation::Recovery(grant) if adjacent => Some(&**grant),
-        _ => None,
-    };
     for link in added {
         let follows_known = link.predecessor.version == known.version;
         if link.predecessor.version < known.version || follows_known && link.predecessor.hash != known.hash()
         {
             return Err(diverges);
         }
-        if let Authorisation::Recovery(grant) = &link.authorisation
-            && follows_known
-        {
-            grant_used = Some(&**grant);
-        }
     }
-    // The recovery key must be the one that the last valid record names, not one that was granted and replaced.
-    if grant_used.is_some() && grant_used != known.recovery.as_ref() {
-        return Err(RecordError::BadRecoveryGrant);
+    let authorisations = added.iter().map(|link| (&link.authorisation, link.predecessor.version));
+    let last = next.predecessor.map(|predecessor| (&next.authorisation, predecessor.version));
+    authorisations.chain(last).try_for_each(|(authorisation, follows)| match authorisation {
+        Authorisation::Recovery(grant) => check_grant_used(known, grant, follows),
+        _ => Ok(()),
+    })
+}
+
+/// Whether a recovery whose predecessor is version `follows` may use `grant`: the one that `known` names, or one that began
+/// later. Without this, whoever holds a recovery key that was replaced could go on from a version that nobody has seen.
+fn check_grant_used(known: &AccountRecord, grant: &RecoveryGrant, follows: u32) -> Result<(), RecordError> {
+    let is_later = follows > known.version
+        && grant.since > known.version
+        && known.retired.binary_search(&fingerprint(&grant.key.to_bytes())).is_err();
+    if is_later || known.recovery.as_ref() == Some(grant) {
+        Ok(())
+    } else {
+        Err(RecordError::BadRecoveryGrant)
     }
-    Ok(())
 }

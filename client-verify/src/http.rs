@@ -129,10 +129,23 @@ impl Problem {
     }
 }
 
-/// A server's text as it may be shown on a terminal: one line, without control characters, of bounded length.
+/// A stranger's text as it may be shown on a terminal: [`one_line`], of bounded length.
 #[must_use]
 pub fn printable(text: String) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+    one_line(&text).chars().take(300).collect()
+}
+
+/// A text in which spaces take the place of control characters, of line ends, and of characters that nobody sees and that
+/// change what stands around them, such as those that turn the direction of writing.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let is_unseen = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}')
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+            || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
+    text.chars().map(|c| if is_unseen(c) { ' ' } else { c }).collect()
 }
 
 /// One request.
@@ -249,7 +262,8 @@ impl Server {
                 Err(Attempt::Final(error)) => return Err(error.into()),
                 Err(Attempt::Again { error, after }) => (error, after.unwrap_or(pause)),
             };
-            if Instant::now() + wait >= deadline {
+            // The server chooses how long, and not so long that no clock could tell.
+            if Instant::now().checked_add(wait).is_none_or(|next| next >= deadline) {
                 return Err(error.into());
             }
             tracing::debug!(%error, ?wait, "trying again");
@@ -321,4 +335,21 @@ async fn bounded(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8
 /// Retry-After in its form of seconds; dates are not used by the log-server.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_not_be_seen_for_what_it_is_becomes_a_space() {
+        let hidden = "a\u{1b}[31mb\u{202e}c\u{2066}d\u{2028}e\u{9b}f\u{200b}g\u{feff}h\r\n\ti\u{e0041}";
+        assert_eq!(one_line(hidden), "a [31mb c d e f g h   i ");
+        // Letters of names, joiners and marks included, stay.
+        for name in ["søren", "नमस्ते", "می\u{200c}خواهم", "שלום", "👩\u{200d}🚀"] {
+            assert_eq!(one_line(name), name);
+        }
+        assert_eq!(printable("x".repeat(400)).len(), 300);
+        assert_eq!(one_line(&"x".repeat(400)).len(), 400);
+    }
 }

@@ -190,7 +190,8 @@ impl Verdict {
             }
             Self::Unreconciled => {
                 "The log shows a head that does not extend the one you hold, and would not supply what would \
-                 prove it. Report both heads to an auditor."
+                 prove it. A server that lags behind looks like this for a while: ask again. If it stays so, report \
+                 both heads to an auditor: --auditor URL does that, and --json shows them."
             }
             Self::Misbehaving => {
                 "The log signed two histories that contradict each other. The evidence file convinces anybody: \

@@ -222,6 +222,45 @@ fn a_recovery_key_that_was_replaced() {
     assert_eq!(check(&above, Some(&one)).unwrap_err(), RecordError::BadRecoveryGrant);
 }
 
+/// Whoever holds a recovery key that was replaced, and has the log's help, claims to follow a version that nobody has seen.
+#[test]
+fn a_replaced_recovery_key_after_a_version_that_nobody_saw() {
+    let zero = genesis();
+    let new = Some(recovery(2).verifying_key());
+    let one = valid(&after(&zero).set_recovery(new).sign(&identity(1)).unwrap(), Some(&zero));
+    let draft = Draft::after(ORIGIN, LABEL, &one, 3).set_recovery(None);
+    let mut record = draft.sign_recovery(&recovery(2), &identity(66)).unwrap();
+    record.predecessor = Some(Predecessor { version: 2, hash: [7; 32] });
+    let with = |record: &AccountRecord, grant: Option<RecoveryGrant>, signer: u8| {
+        let mut record = record.clone();
+        record.authorisation = Authorisation::Recovery(Box::new(grant.unwrap()));
+        sign(ORIGIN, LABEL, &mut record, &recovery(signer), Some(&identity(66)));
+        record
+    };
+    assert!(check(&with(&record, one.record().recovery, 2), Some(&one)).is_ok(), "the key that is known");
+    let replaced = with(&record, zero.record().recovery, 1);
+    assert_eq!(check(&replaced, Some(&one)).unwrap_err(), RecordError::BadRecoveryGrant);
+    // A grant of later, by the identity, for the key that was replaced: no honest owner makes one.
+    let again = RecoveryGrant::sign(ORIGIN, LABEL, &identity(1), recovery(1).verifying_key(), 2);
+    let again = with(&record, Some(again), 1);
+    assert_eq!(check(&again, Some(&one)).unwrap_err(), RecordError::BadRecoveryGrant);
+    // Buried under a version of the identity that it brought.
+    let mut above = replaced.clone();
+    above.version = 4;
+    above.authorisation = Authorisation::Identity;
+    above.predecessor = Some(Predecessor { version: 3, hash: replaced.hash() });
+    above.chain = Some(Chain::after(&replaced).unwrap());
+    sign(ORIGIN, LABEL, &mut above, &identity(66), None);
+    assert_eq!(check(&above, Some(&one)).unwrap_err(), RecordError::BadRecoveryGrant);
+    // Nor is a grant that was withdrawn named again, over a version that was not seen.
+    let draft = Draft::after(ORIGIN, LABEL, &one, 3).set_recovery(Some(recovery(3).verifying_key()));
+    let mut named = draft.sign(&identity(1)).unwrap();
+    named.predecessor = Some(Predecessor { version: 2, hash: [7; 32] });
+    named.recovery =
+        Some(RecoveryGrant::sign(ORIGIN, LABEL, &identity(1), recovery(3).verifying_key(), 1));
+    assert_eq!(forged(named, &one), RecordError::BadRecoveryGrant);
+}
+
 #[test]
 fn a_recovery_key_of_the_attackers_own() {
     let zero = genesis();

@@ -50,7 +50,7 @@ pub struct Common {
     #[arg(long, global = true, value_name = "URL", env = "KEYGLASS_AUDITOR", value_delimiter = ' ')]
     pub auditor: Vec<Auditor>,
     /// For how many seconds a request is tried while the server cannot be reached or is not ready
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub timeout: u64,
     /// End with one JSON object on one line of standard output
     #[arg(long, global = true)]
@@ -528,6 +528,7 @@ mod tests {
             "keyglass watch --rounds 0",
             "keyglass watch --once --every 5",
             "keyglass lookup bob --timeout never",
+            "keyglass lookup bob --timeout 18446744073709551615",
             "keyglass lookup bob --unknown",
         ] {
             let error = parse(line).unwrap_err();

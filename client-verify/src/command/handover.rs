@@ -28,6 +28,7 @@ use super::{
     context::{Context, head_note, now, read_file, refuse_convicted},
     outcome::Failure,
     reconcile::{Comparison, compare_notes, keep_conviction},
+    reporting,
 };
 use crate::{
     http::Server,
@@ -158,8 +159,10 @@ impl OldLog {
             Comparison::Consistent => Ok(()),
             Comparison::Contradiction(evidence) => Err(self.convict(&evidence)),
             Comparison::Unknown(why) => {
+                [&ours, handover.last()].into_iter().for_each(reporting::disputed);
                 let message = format!(
-                    "the final head is not shown to extend the head that this home holds of the old log: {why}"
+                    "the final head is not shown to extend the head that this home holds of the old log: {why}. Another \
+                     --old-server may have the tiles between them; nothing was carried over"
                 );
                 Err(Failure::new(Verdict::Unreconciled, "end_not_explained", message)
                     .with("ours", ours.to_string())

@@ -13,7 +13,9 @@
 //! | roots | overlapping and the same, or not overlapping | silence |
 //! | | overlapping and different | `disputed`: nobody signed them |
 //!
-//! A checkpoint that the log signed and that contradicts another one is evidence however few witnesses signed it.
+//! A checkpoint that the log signed and that contradicts another one is evidence however few witnesses signed it. Auditors
+//! (`--auditor`) are told of evidence, and of every signed checkpoint that was not shown to belong to the history known here,
+//! with this home's head.
 
 use core::time::Duration;
 
@@ -29,6 +31,7 @@ use super::{
     context::{Context, now},
     outcome::Failure,
     reconcile::{Comparison, Unexplained, compare_notes},
+    reporting,
     resolve::hex,
 };
 use crate::{
@@ -124,8 +127,15 @@ impl Context {
         }
         let comparison = match self.compare_with_own(&theirs, &checkpoint, counts).await {
             Ok(comparison) => comparison,
-            Err(failure) => return Ok(Some(Finding::Alarm(failure))),
+            Err(failure) => {
+                self.tell_auditors(&theirs);
+                return Ok(Some(Finding::Alarm(failure)));
+            }
         };
+        if matches!(comparison, Some(Comparison::Unknown(_)) | None) {
+            // Also where the log did not answer: an auditor may see what it keeps from this home.
+            self.tell_auditors(&theirs);
+        }
         match comparison {
             Some(Comparison::Consistent) => {
                 self.forget_unsettled(text)?;
@@ -141,6 +151,11 @@ impl Context {
             }
             Some(Comparison::Unknown(_)) | None => Ok(remark),
         }
+    }
+
+    /// Has the auditors told of a head that the log has signed and not explained, and of this home's.
+    fn tell_auditors(&self, theirs: &SignedNote) {
+        self.retained_note().iter().chain([theirs]).for_each(reporting::disputed);
     }
 
     /// The log answers, and its answers do not lead to a head that it signed.

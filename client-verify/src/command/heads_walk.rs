@@ -3,9 +3,10 @@
 use keyglass_keytrans::client::Agreement;
 
 use super::{
-    context::{Context, now},
+    context::{Context, head_note, now},
     operation::WalkDistinguished,
     outcome::Failure,
+    reporting,
 };
 use crate::{state::HeadsDocument, verdict::Verdict};
 
@@ -24,6 +25,8 @@ impl Context {
         let verified = self.perform(&WalkDistinguished).await?;
         let mut heads = self.home.heads()?;
         if heads.take_walk(&verified.result, now().0) == Agreement::Disputed {
+            let shown = head_note(&self.origin, &verified.update.tree);
+            self.retained_note().iter().chain(&shown).for_each(reporting::disputed);
             let message = "the log's distinguished heads are not those that this home verified before, and the head \
                            that connected them is lost";
             return Err(Failure::new(Verdict::Disputed, "heads_rewritten", message));

@@ -102,9 +102,7 @@ fn replaced(resolved: &Resolved) -> Failure {
     let record = resolved.account.valid().record();
     let message = "THIS IS YOUR OWN LABEL, and the log shows an identity that is not yours: whoever looks you up now \
                    reaches somebody else. Tell your contacts, and ask the provider.";
-    let mut failure = Failure::new(Verdict::Changed, "own_identity_replaced", message);
-    failure.message = message.to_owned();
-    failure
+    Failure::new(Verdict::Changed, "own_identity_replaced", message)
         .with("version", record.version)
         .with("authorised_by", authorised_by(&resolved.account))
         .with("identity_key", hex(&record.identity_key.to_bytes()))
@@ -326,7 +324,7 @@ fn changes(change: &Change) -> Vec<String> {
         lines.push(format!("lockdown switched since version {since}"));
     }
     if change.skipped > 0 {
-        lines.push(format!("{} versions before this one were invalid", change.skipped));
+        lines.push(format!("passes over {} versions before it, which its author says are invalid", change.skipped));
     }
     lines
 }

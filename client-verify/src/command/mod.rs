@@ -60,7 +60,7 @@ use context::Context;
 use outcome::{Failure, Outcome};
 pub use reporting::Auditor;
 
-use crate::verdict::Verdict;
+use crate::{http::one_line, verdict::Verdict};
 
 /// Runs the command and reports on `stdout` and `stderr`. Gives the verdict, whose exit code is the process's.
 pub async fn run(arguments: Arguments, stdout: &mut dyn Write, stderr: &mut dyn Write) -> Verdict {
@@ -251,7 +251,7 @@ async fn monitor_once(
 async fn open(common: &Common, stderr: &mut dyn Write) -> Result<Context, Failure> {
     let mut context = Context::open(common).await?;
     if let Some(said) = handover::take_over(&mut context, common).await? {
-        writeln!(stderr, "keyglass: {said}").map_err(|error| unwritable(&error))?;
+        writeln!(stderr, "keyglass: {}", one_line(&said)).map_err(|error| unwritable(&error))?;
     }
     if context.trusts_the_log_alone() {
         writeln!(stderr, "keyglass: NOTHING IS WITNESSED: only the log itself vouches for what it shows")

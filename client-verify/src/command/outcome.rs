@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    http::{HttpError, printable},
+    http::{HttpError, one_line},
     proven::{BundleError, ProveError},
     state::{LockError, StateError},
     verdict::Verdict,
@@ -69,7 +69,7 @@ pub struct Failure {
 impl Failure {
     /// A failure.
     pub fn new(verdict: Verdict, reason: &'static str, message: impl ToString) -> Self {
-        Self { verdict, reason, message: printable(message.to_string()), fields: Map::new() }
+        Self { verdict, reason, message: one_line(&message.to_string()), fields: Map::new() }
     }
 
     /// The failure with one more member.

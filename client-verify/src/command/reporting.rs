@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PATIENCE_EACH: Duration = Duration::from_secs(3);
 /// The media type of notes and evidence.
 const TEXT: &str = "text/plain";
-/// The most heads that a command reports: the one verified last, and those that are in dispute.
+/// The most heads in dispute, and the most pieces of evidence, that a command reports beside the head verified last.
 const MAX_HEADS: usize = 8;
 /// The most bytes of an answer that are read.
 const MAX_ANSWER: usize = 16 << 10;
@@ -76,8 +76,9 @@ pub fn verified(head: Option<&SignedNote>) {
 /// Notes a head that could not be reconciled with another one.
 pub fn disputed(head: &SignedNote) {
     note(|seen| {
-        if seen.disputed.len() < MAX_HEADS {
-            seen.disputed.push(head.to_string());
+        let head = head.to_string();
+        if seen.disputed.len() < MAX_HEADS && !seen.disputed.contains(&head) {
+            seen.disputed.push(head);
         }
     });
 }
@@ -139,7 +140,8 @@ async fn report(auditor: &Server, seen: &Seen) -> Result<Option<&'static str>, (
     };
     let mut worst = None;
     let mut failed = false;
-    for head in seen.disputed.iter().chain(&seen.verified) {
+    let verified = seen.verified.iter().filter(|head| !seen.disputed.contains(head));
+    for head in seen.disputed.iter().chain(verified) {
         let answer = post("v1/heads", head).await;
         let standing = answer.ok().and_then(|body| serde_json::from_slice::<Compared>(&body).ok());
         match standing.as_ref().map(|compared| compared.standing.as_str()) {

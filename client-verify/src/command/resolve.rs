@@ -174,9 +174,7 @@ pub fn broken_identity(resolved: &Resolved) -> Failure {
              provider. Ask the person through another channel; --accept-change goes on."
         }
     };
-    let mut failure = Failure::new(Verdict::Changed, "identity_reset", message);
-    failure.message = message.to_owned();
-    failure
+    Failure::new(Verdict::Changed, "identity_reset", message)
         .with("version", record.version)
         .with("authorised_by", authorised_by(&resolved.account))
         .with("identity_key", hex(&record.identity_key.to_bytes()))
@@ -191,10 +189,8 @@ pub fn broken_identity(resolved: &Resolved) -> Failure {
 pub fn another_identity(resolved: &Resolved) -> Failure {
     let message = "IN THE LOG BEFORE THIS ONE THIS ACCOUNT HAD ANOTHER IDENTITY, and nothing shows that its owner changed \
                    it. Ask the person through another channel; --accept-change goes on.";
-    let mut failure = Failure::new(Verdict::Changed, "identity_changed_between_logs", message);
-    failure.message = message.to_owned();
     let record = resolved.account.valid().record();
-    failure
+    Failure::new(Verdict::Changed, "identity_changed_between_logs", message)
         .with("version", record.version)
         .with("authorised_by", authorised_by(&resolved.account))
         .with("identity_key", hex(&record.identity_key.to_bytes()))

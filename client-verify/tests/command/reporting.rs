@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use keyglass_account::problem::Problem;
 use keyglass_client_verify::verdict::Verdict;
 use keyglass_tlog::{checkpoint::Checkpoint, evidence::Evidence, note::SignedNote};
 
@@ -80,7 +81,7 @@ fn both_heads_are_told_when_they_cannot_be_reconciled_and_evidence_when_there_is
         request
             .path
             .starts_with("/tile/")
-            .then(|| Response::problem(keyglass_account::problem::Problem::NotFound))
+            .then(|| Response::problem(Problem::NotFound))
     });
     let lookup = ["lookup", "bob", "--auditor", url.as_str()];
     assert_eq!(alice.run(&lookup).verdict, Verdict::Unreconciled);
@@ -93,6 +94,33 @@ fn both_heads_are_told_when_they_cannot_be_reconciled_and_evidence_when_there_is
     let evidence = Evidence::parse(body.as_bytes()).unwrap();
     let conviction = evidence.verify(&[&TestLog::vkey().parse().unwrap()], None).unwrap();
     assert_eq!(conviction.sizes(), (6, 9));
+}
+
+/// Also where the log merely does not answer, so that nobody is accused here: the auditor may see what it keeps from Bob.
+#[test]
+fn a_senders_head_that_the_log_does_not_explain_is_told_with_ones_own() {
+    let server = Server::start();
+    let (alice, bob) = (Person::new(&server), Person::new(&server));
+    bob.done(&["register", "bob"]);
+    alice.done(&["register", "alice"]);
+    let base = server.world().log.clone();
+    server.world().log = branch(&base, 5, b"left");
+    alice.done(&["send", "bob", "hello"]);
+    server.world().log = branch(&base, 9, b"right");
+    bob.done(&["lookup", "alice"]);
+    let (_auditor, url, told) = auditor(200, AGREES);
+    let receive = ["receive", "--timeout", "1", "--auditor", url.as_str()];
+    for (problem, verdict) in
+        [(Problem::Unavailable, Verdict::Verified), (Problem::NotFound, Verdict::Unreconciled)]
+    {
+        server.lie(move |_, request| request.path.starts_with("/tile/").then(|| Response::problem(problem)));
+        assert_eq!(bob.run(&receive).verdict, verdict);
+        let told = sizes(&told);
+        assert!(told.contains(&5) && told.contains(&9), "{told:?}");
+    }
+    server.honest();
+    assert_eq!(bob.run(&receive).verdict, Verdict::Misbehaving);
+    assert_eq!(told.lock().unwrap().last().unwrap().0, "/v1/evidence");
 }
 
 #[test]

@@ -40,13 +40,15 @@ fn a_busy_server_is_asked_again() {
 #[test]
 fn a_server_that_asks_for_more_patience_than_there_is_is_not_waited_for() {
     let server = Server::start();
-    server.lie(|_, _| {
-        let mut response = Response::problem(Problem::Unavailable);
-        response.headers.push(("retry-after", "3600".into()));
-        Some(response)
-    });
-    assert_eq!(Person::new(&server).json(&["lookup", "bob"]).0, Verdict::Unreachable);
-    assert_eq!(server.world().seen.len(), 1);
+    for (asked, seconds) in [(1, "3600"), (2, "18446744073709551615"), (3, "18000000000000000000")] {
+        server.lie(move |_, _| {
+            let mut response = Response::problem(Problem::Unavailable);
+            response.headers.push(("retry-after", seconds.into()));
+            Some(response)
+        });
+        assert_eq!(Person::new(&server).json(&["lookup", "bob"]).0, Verdict::Unreachable);
+        assert_eq!(server.world().seen.len(), asked);
+    }
 }
 
 #[test]
@@ -77,12 +79,12 @@ fn endless_and_malformed_answers_are_invalid() {
 fn a_text_from_the_server_cannot_reach_the_terminal_raw() {
     let server = Server::start();
     server.lie(|_, _| {
-        let body = r#"{"type":"urn:x","title":"\u001b[2J\nkeyglass: verified","detail":"\u0007"}"#;
+        let body = r#"{"type":"urn:x","title":"\u001b[2J\nkeyglass: verified","detail":"\u0007\u202egpj"}"#;
         Some(Response { status: 400, headers: Vec::new(), body: body.into() })
     });
     let run = Person::new(&server).run(&["lookup", "bob"]);
     assert_eq!(run.verdict, Verdict::Declined);
-    assert!(!run.stderr.contains('\u{1b}') && !run.stderr.contains('\u{7}'));
+    assert!(!run.stderr.contains(['\u{1b}', '\u{7}', '\u{202e}']));
     assert!(!run.stderr.lines().any(|line| line == "keyglass: verified"));
 }
 

@@ -3,7 +3,11 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::{command::outcome::Failure, http::printable, verdict::Verdict};
+use crate::{
+    command::outcome::Failure,
+    http::{one_line, printable},
+    verdict::Verdict,
+};
 
 /// One thing that a round found.
 #[derive(Debug, Clone)]
@@ -26,7 +30,7 @@ impl Event {
     /// An event about a label.
     #[must_use]
     pub fn new(name: &'static str, verdict: Verdict, label: &str, text: String) -> Self {
-        let (label, text) = (Some(label.to_owned()), printable(text));
+        let (label, text) = (Some(label.to_owned()), one_line(&text));
         Self { name, verdict, label, text, fields: Map::new(), stands: true }
     }
 
@@ -74,5 +78,29 @@ impl Event {
             object.entry(name.clone()).or_insert_with(|| value.clone());
         }
         Value::Object(object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keyglass_account::time::UnixMillis;
+
+    use super::*;
+    use crate::watching::words::{self, Maker};
+
+    /// However long a label somebody has chosen, it does not push out of sight what is said of it.
+    #[test]
+    fn a_long_label_hides_no_words() {
+        let name = "x".repeat(255);
+        let (provider, now) = (Maker::Provider, UnixMillis(0));
+        for (text, end) in [
+            (words::unexpected(&name, Some(1), provider), "tell your contacts"),
+            (words::erased(&name, 1, now, now), "is still proven"),
+        ] {
+            let event = Event::new("e", Verdict::Unexpected, &name, text);
+            assert!(event.text.ends_with(end), "{}", event.text);
+            let failure = Failure::new(Verdict::Unexpected, "f", &event.text);
+            assert!(Event::of_failure(Some(&name), failure).text.ends_with(end));
+        }
     }
 }
