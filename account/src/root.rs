@@ -48,11 +48,11 @@ pub enum Finding {
 pub enum Answer<'a> {
     /// The value, proven.
     Value(&'a [u8]),
-    /// The commitment is proven, its opening erased.
+    /// No value, since it was erased, as the log says.
     Erased,
     /// No proof was given.
     Withheld,
-    /// The version's log entry is past the log's maximum lifetime.
+    /// No value, since its log entry is past the log's maximum lifetime, as the log says.
     Expired,
 }
 

@@ -22,8 +22,8 @@ use crate::{aead, secret::Secret};
 /// What every version's first line begins with.
 const FAMILY: &str = "keyglass-sealed-key/";
 const FIRST_LINE: &str = "keyglass-sealed-key/v1";
-/// The most bytes that are sealed.
-pub const MAX_CONTENT_LEN: usize = 16 * 1024;
+/// The most bytes that are sealed: room for the longest account record in base64.
+pub const MAX_CONTENT_LEN: usize = 192 * 1024;
 /// The most bytes that a sealed key has: digits, and a head.
 pub const MAX_SEALED_LEN: usize = 2 * (MAX_CONTENT_LEN + aead::TAG_LEN) + 512;
 /// The longest passphrase, in bytes.

@@ -35,7 +35,8 @@ pub enum ValueError {
     /// The operator handed in something else than a reset.
     #[error("the operator can only reset an account")]
     NotAReset,
-    /// The versions that would show whose label it is were erased: an owner cannot be told from anybody else.
+    /// The version that would show whose label it is, the newest or its root, was erased: an owner cannot be told from anybody
+    /// else.
     #[error(
         "version {0}, which would show whose label this is, was erased: only the operator can go on, with a reset"
     )]
@@ -58,20 +59,31 @@ pub fn check(
     author: Author,
 ) -> Result<(), ValueError> {
     let mut last = last_valid(snapshot, origin, label, u64::from(first))?;
+    let erased = erased_newest(snapshot, label, first)?;
     for (version, value) in (first..=u32::MAX).zip(values) {
         let invalid = |error| ValueError::Invalid { version, error };
         let (record, root) =
             judge(snapshot, verify(origin, label, version, value, last.as_ref()), label)?.map_err(invalid)?;
         check_author(record.record(), author)?;
         // Clients take such a record for a reset, and so must the log: anybody could have made it.
-        if let (Author::Owner, Finding::Withheld { version } | Finding::HistoryExpired { version }) =
-            (author, root)
-        {
+        let erased = match root {
+            Finding::Withheld { version } | Finding::HistoryExpired { version } => Some(version),
+            _ => erased,
+        };
+        if let (Author::Owner, Some(version)) = (author, erased) {
             return Err(ValueError::OwnerErased(version));
         }
         last = Some(record);
     }
     Ok(())
+}
+
+/// The version before `first`, if its value is gone. It may have replaced the keys that the last readable version names, and
+/// whoever has those would go on with them.
+fn erased_newest(snapshot: &dyn Snapshot, label: &[u8], first: u32) -> Result<Option<u32>, StoreError> {
+    let Some(before) = first.checked_sub(1) else { return Ok(None) };
+    let is_gone = snapshot.version(label, before)?.is_none_or(|stored| stored.opened.is_none());
+    Ok(is_gone.then_some(before))
 }
 
 fn check_author(record: &AccountRecord, author: Author) -> Result<(), ValueError> {

@@ -79,7 +79,7 @@ pub enum Command {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
         devices: Option<u32>,
     },
-    /// List, add and remove the devices of your account
+    /// List, add, upgrade and remove the devices of your account
     #[command(subcommand)]
     Device(DeviceCommand),
     /// Make this home a new device of an account whose identity another device of yours holds
@@ -230,6 +230,13 @@ pub enum DeviceCommand {
         /// The digits of the offer as you read them on the new device: if they differ, nothing is published
         #[arg(long, value_name = "DIGITS")]
         digits: Option<String>,
+    },
+    /// Have devices from before PQXDH reached by it: this home's leave KEM prekeys, and then the account announces PQXDH for
+    /// every device that has left some
+    Upgrade {
+        /// Which of your accounts, if the home has several
+        #[arg(long, value_name = "LABEL")]
+        from: Option<String>,
     },
     /// Remove a device, which then can neither send nor receive for the account
     Remove {

@@ -12,8 +12,8 @@ use std::{
     path::Path,
 };
 
-use keyglass_account::{author::Draft, verify::ValidRecord};
-use keyglass_crypto::{aead, secret::Secret, sign::SigningKey};
+use keyglass_account::{author::Draft, record::MAX_RECORD_LEN, verify::ValidRecord};
+use keyglass_crypto::{aead, sealed::MAX_CONTENT_LEN, secret::Secret, sign::SigningKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -47,6 +47,9 @@ struct Backup {
     /// Of the people met. It is drawn for this backup and encrypts nothing else, so that its nonce is 0.
     contacts_key: Seed,
 }
+
+// Every account can be backed up: its record is in it in base64, and the rest is short.
+const _: () = assert!(MAX_CONTENT_LEN >= MAX_RECORD_LEN.div_ceil(3) * 4 + 4096);
 
 type Met = BTreeMap<String, Contact>;
 

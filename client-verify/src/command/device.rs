@@ -1,4 +1,4 @@
-//! `keyglass device`: which devices belong to one's own account, and who joins and leaves.
+//! `keyglass device`: which devices belong to one's own account, and who joins and leaves. See also [`super::upgrade`].
 
 use std::io::Read as _;
 
@@ -9,7 +9,7 @@ use super::{
     context::Context,
     outcome::{Failure, Outcome},
     own::{self, Authority, Change},
-    shown,
+    shown, upgrade,
 };
 use crate::{http::printable, state::OwnAccount, verdict::Verdict};
 
@@ -24,6 +24,7 @@ pub async fn run(context: &mut Context, command: &DeviceCommand) -> Result<Outco
     match command {
         DeviceCommand::List { from } => list(context, from.as_deref()).await,
         DeviceCommand::Add { code, digits } => add(context, code, digits.as_deref()).await,
+        DeviceCommand::Upgrade { from } => upgrade::run(context, from.as_deref()).await,
         DeviceCommand::Remove { id, from } => remove(context, *id, from.as_deref()).await,
     }
 }
@@ -39,8 +40,12 @@ async fn list(context: &mut Context, from: Option<&str>) -> Result<Outcome, Fail
     for device in &record.devices {
         let here = account.devices.iter().any(|own| own.id == device.id);
         let place = if here { ", in this home" } else { "" };
-        outcome.line(format!("  device {}: added {}{place}", device.id, shown::millis(device.added)));
-        listed.push(serde_json::json!({ "id": device.id, "added": device.added.0, "here": here }));
+        let behind = upgrade::is_behind(device);
+        let reached = if behind { ", reached by X3DH alone: see `keyglass device upgrade`" } else { "" };
+        outcome.line(format!("  device {}: added {}{place}{reached}", device.id, shown::millis(device.added)));
+        listed.push(serde_json::json!({
+            "id": device.id, "added": device.added.0, "here": here, "pqxdh": !behind
+        }));
     }
     let held = account.identity.signing_key().is_some();
     outcome.line(if held {

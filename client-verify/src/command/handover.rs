@@ -245,8 +245,8 @@ fn renewed(origin: &str, old: &OwnAccount) -> Result<Option<OwnAccount>, Failure
     let mut devices = Vec::new();
     for old in &old.devices {
         let device = OwnDeviceState::new(old.id, copy(&old.signing_seed), copy(&old.dh_secret));
-        let known = record.devices.iter().find(|known| known.id == old.id);
-        let suites = known.map_or_else(|| SUITES.to_vec(), |known| known.suites.clone());
+        // All prekeys are made anew as well, so that a device from before PQXDH announces it from here on.
+        let suites = SUITES.to_vec();
         let (signing_key, dh_key) = (device.signing_key(), device.dh_key().public_key());
         draft = draft.add_device(Device::sign(origin, label, old.id, &signing_key, dh_key, suites, now()));
         devices.push(device);

@@ -122,7 +122,8 @@ async fn finish(context: &mut Context, label: Option<&str>) -> Result<Outcome, F
     let known = known(context, &link)?;
     let standing = own::last_valid(context, &label, Some(&known)).await?;
     let record = standing.account.valid().record();
-    if standing.account.identity() == Identity::Broken || record.identity_key != offer.identity_key() {
+    // An identity that the one of the offer, or its recovery key, has put in its place since is the account's all the same.
+    if standing.account.identity() == Identity::Broken {
         return Err(changed(&label));
     }
     check_device(record, offer.device(), &label)?;

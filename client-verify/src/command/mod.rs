@@ -45,6 +45,7 @@ mod search_many;
 mod send;
 mod service;
 mod shown;
+mod upgrade;
 mod watch;
 mod withheld;
 

@@ -127,6 +127,8 @@ async fn as_it_stands(
     }
     let elsewhere = OwnIdentity::Elsewhere { key: record.identity_key };
     let mut account = match known {
+        // A key that is still the account's is not given up before the new one counts.
+        Some(account) if account.identity_key() == record.identity_key => account,
         Some(mut account) => {
             account.identity = elsewhere;
             account

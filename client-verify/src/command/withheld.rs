@@ -41,9 +41,7 @@ impl Context {
             (Problem::UnknownVersion, _) => {
                 not_found("unknown_version", "the log says that the label has no such version")
             }
-            (Problem::ExpiredVersion, Some(_))
-                if self.verifier.configuration().maximum_lifetime.is_none() =>
-            {
+            (Problem::ExpiredVersion, _) if self.verifier.configuration().maximum_lifetime.is_none() => {
                 withheld("never_expires", "the log says that this has expired, and nothing in it ever does")
             }
             (Problem::ErasedVersion, _) => {

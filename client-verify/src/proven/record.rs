@@ -144,11 +144,11 @@ pub struct PendingAccount {
 pub enum History {
     /// Its value.
     Value(ProvenValue),
-    /// Proof that it was there, and that its value was erased.
+    /// The log's word that its value was erased.
     Erased,
     /// Nothing that proves anything.
     Withheld,
-    /// The version is past the log's maximum lifetime.
+    /// The log's word that the version is past its maximum lifetime.
     Expired,
 }
 

@@ -38,6 +38,9 @@ pub struct OwnAccount {
     /// The next version, from before it is sent until it is known what became of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<PendingVersion>,
+    /// Versions that the server declined, with the secrets that they bring, until the log has others in their place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub declined: Vec<PendingVersion>,
     /// The devices whose secrets are here.
     pub devices: Vec<OwnDeviceState>,
     /// Texts that were received and not yet shown.
@@ -114,6 +117,7 @@ impl OwnAccount {
             record,
             published: None,
             pending: None,
+            declined: Vec::new(),
             devices,
             unread: Vec::new(),
             shown: Vec::new(),

@@ -57,16 +57,15 @@ impl Home {
     pub fn open(root: &Path, origin: &str) -> Result<Self, StateError> {
         file::make_directory(root)?;
         let mark = root.join(MARK.0);
-        let marked = file::read(&mark)?;
-        let ours = match &marked {
-            Some(content) => content.as_slice() == MARK.1,
-            None => is_unused(root)?,
+        let is_marked = || -> Result<bool, FileError> {
+            Ok(file::read(&mark)?.is_some_and(|content| content.as_slice() == MARK.1))
         };
-        if !ours {
+        // In this order: another process may be making the home at this moment, and marks it before it puts anything else in.
+        if !is_unused(root)? && !is_marked()? {
             return Err(StateError::Foreign { path: root.to_path_buf() });
         }
         let lock = Lock::take(root)?;
-        if marked.is_none() {
+        if !is_marked()? {
             file::replace(&mark, MARK.1)?;
         }
         let directory = root.join(name(origin.as_bytes()));

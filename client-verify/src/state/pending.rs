@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{OwnDeviceState, OwnIdentity, account::OwnAccount, text};
 
+/// The most declined versions that are kept. The oldest go first.
+const MAX_DECLINED: usize = 16;
+
 /// A version that was signed and stored before it was sent, with the secrets that count once the log has it.
 ///
 /// While it is here, whether the log has it is not known. It is sent again, as it is, until that shows.
@@ -46,5 +49,24 @@ impl OwnAccount {
         self.devices.retain(|device| remaining(device.id));
         self.record = pending.record;
         self.published = Some(pending.version);
+        self.declined.retain(|declined| declined.version > pending.version);
+    }
+
+    /// The server declined the pending version, and the log does not show it. A server that kept it could publish it yet, so
+    /// that the secrets which it brings are not thrown away. Only storing the account makes that durable.
+    pub fn set_pending_aside(&mut self) {
+        let brings_secrets =
+            |pending: &PendingVersion| pending.identity_seed.is_some() || !pending.devices.is_empty();
+        self.declined.extend(self.pending.take().filter(brings_secrets));
+        let excess = self.declined.len().saturating_sub(MAX_DECLINED);
+        self.declined.drain(..excess);
+    }
+
+    /// Makes a version that was set aside the pending one, if it is this one. Says whether it is.
+    pub fn take_up(&mut self, version: u32, record: &[u8]) -> bool {
+        let is_it = |declined: &PendingVersion| declined.version == version && declined.record == record;
+        let Some(place) = self.declined.iter().position(is_it) else { return false };
+        self.pending = Some(self.declined.remove(place));
+        true
     }
 }

@@ -1,13 +1,19 @@
 //! Backups of an identity, and homes that are restored from them.
 
-use keyglass_account::record::AccountRecord;
+use keyglass_account::{author::Draft, record::AccountRecord};
 use keyglass_client_verify::{
-    state::{Home, OwnAccount},
+    state::{Home, OwnAccount, OwnIdentity},
     verdict::Verdict,
 };
+use keyglass_crypto::{secret::Secret, sign::SigningKey};
 use serde_json::{Value, json};
 
-use crate::{Person, log::TestLog, records::BOB, server::Server};
+use crate::{
+    Person,
+    log::TestLog,
+    records::{BOB, published},
+    server::Server,
+};
 
 fn account(person: &Person) -> OwnAccount {
     Home::open(&person.home(), &TestLog::origin()).unwrap().account("bob").unwrap().unwrap()
@@ -114,4 +120,32 @@ fn a_backup_of_an_identity_that_was_replaced_restores_nothing() {
     let (verdict, told) = restore(&fresh, &file, "correct horse", &[]);
     assert_eq!((verdict, &told["reason"]), (Verdict::Unexpected, &json!("another_identity")));
     assert!(Home::open(&fresh.home(), &TestLog::origin()).unwrap().accounts().unwrap().is_empty());
+}
+
+#[test]
+fn an_account_with_a_long_history_is_backed_up_and_restored() {
+    let server = Server::start();
+    let bob = Person::new(&server);
+    bob.done(&["register", "bob"]);
+    // Fifty rotations, of which the record carries every link.
+    let home = Home::open(&bob.home(), &TestLog::origin()).unwrap();
+    let mut account = home.account("bob").unwrap().unwrap();
+    let mut key = account.identity.signing_key().unwrap();
+    for version in 1..=50_u8 {
+        let before = published(&server.world(), u32::from(version) - 1);
+        let (origin, next) = (TestLog::origin(), SigningKey::from_seed(&[100 + version; 32]));
+        let draft = Draft::after(&origin, BOB, &before, u32::from(version));
+        account.record = draft.sign_rotation(&key, &next).unwrap().encode();
+        server.world().log.append(&[(BOB, account.record.clone())]);
+        key = next;
+    }
+    account.identity = OwnIdentity::Held(Secret::new([150; 32]));
+    account.published = Some(50);
+    home.store_account(&account).unwrap();
+    drop(home);
+    assert!(account.record.len() > 10_000);
+    let file = bob.path("backup").to_str().unwrap().to_owned();
+    bob.done(&["backup", &file, "--passphrase-file", &phrase(&bob, "correct horse")]);
+    let fresh = Person::new(&server);
+    assert_eq!(restore(&fresh, &file, "correct horse", &[]).0, Verdict::Verified);
 }

@@ -163,6 +163,18 @@ fn a_label_that_was_proven_cannot_be_denied() {
     assert_eq!((verdict, &value["reason"]), (Verdict::Withheld, &json!("label_withheld")));
 }
 
+/// "Expired" is another word for "withheld" in a log whose configuration says that nothing expires.
+#[test]
+fn what_never_expires_is_not_called_expired() {
+    let server = Server::start();
+    publish(&server, &genesis());
+    server.lie(|_, request| {
+        (request.path == "/v1/search").then(|| Response::problem(Problem::ExpiredVersion))
+    });
+    let (verdict, value) = Person::new(&server).json(&["lookup", "bob"]);
+    assert_eq!((verdict, &value["reason"]), (Verdict::Withheld, &json!("never_expires")));
+}
+
 #[test]
 fn ones_own_label_with_anothers_identity_is_shouted() {
     let server = Server::start();

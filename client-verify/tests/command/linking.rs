@@ -93,7 +93,10 @@ fn a_linked_device_follows_a_rotation_once_its_person_says_so() {
     bob.done(&["register", "bob"]);
     let offer = offered(&phone);
     bob.done(&["device", "add", text(&offer["code"])]);
-    phone.done(&["link", "finish"]);
+    // Before linking is finished, the identity that the offer names vouches for the next one.
+    bob.done(&["rotate"]);
+    let finished = phone.done(&["link", "finish"]);
+    assert_ne!(finished["identity_digits"], offer["identity_digits"]);
     let rotated = bob.done(&["rotate"]);
     assert_eq!(phone.json(&["monitor"]).0, Verdict::Unexpected);
     phone.done(&["monitor", "--accept", "bob"]);

@@ -31,6 +31,7 @@ mod safety_number;
 mod sender;
 mod server;
 mod unreachable;
+mod upgrading;
 mod watching;
 
 use std::path::PathBuf;

@@ -91,6 +91,42 @@ fn devices_are_listed_and_removed_and_nobody_sends_to_them_any_more() {
     assert!(!sent.to_string().contains("\"device\":2"), "{sent}");
 }
 
+/// The server declines a rotation, keeps it, and publishes it once the home might have forgotten the new key.
+#[test]
+fn a_version_that_was_declined_and_is_published_all_the_same_is_recognised() {
+    for next in [&["monitor"][..], &["device", "list"], &["rotate"]] {
+        let server = Server::start();
+        let bob = Person::new(&server);
+        bob.done(&["register", "bob"]);
+        server.lie(|_, request| {
+            (request.path == "/v1/update").then(|| Response::problem(Problem::WrongAuthorisation))
+        });
+        assert_eq!(bob.json(&["rotate"]).0, Verdict::Declined);
+        assert_eq!(bob.json(&["lock"]).0, Verdict::Declined);
+        server.honest();
+        let declined = account(&bob);
+        assert!(declined.pending.is_none());
+        assert_eq!(declined.identity_key(), record(&server, 0).identity_key);
+        let [rotation] = &declined.declined[..] else { panic!("what brings no secret is not kept") };
+        server.world().log.append(&[(BOB, rotation.record.clone())]);
+        bob.done(next);
+        let settled = account(&bob);
+        let last = server.world().log.greatest(BOB).unwrap();
+        assert_eq!((settled.published, settled.declined.len()), (Some(last), 0));
+        assert_eq!(settled.identity_key(), record(&server, last).identity_key);
+        bob.done(&["monitor"]);
+    }
+    // Once the log has another version in its place, it can never count.
+    let server = Server::start();
+    let bob = Person::new(&server);
+    bob.done(&["register", "bob"]);
+    server.lie(|_, request| (request.path == "/v1/update").then(|| Response::problem(Problem::KeyReused)));
+    assert_eq!(bob.json(&["rotate"]).0, Verdict::Declined);
+    server.honest();
+    bob.done(&["lock"]);
+    assert!(account(&bob).declined.is_empty());
+}
+
 /// The server took the version and the answer was lost; meanwhile this home does not know. Then it finds its own version.
 #[test]
 fn a_version_whose_answer_was_lost_is_recognised_by_the_next_command_or_round() {

@@ -55,6 +55,20 @@ fn a_recovery_key_is_shown_once_and_kept_nowhere() {
     assert_eq!(bob.json(&["recovery", "drop"]).0, Verdict::Usage);
 }
 
+/// The server declines a recovery in the home that still holds the identity: it is not given up for nothing.
+#[test]
+fn an_identity_that_is_held_is_not_lost_to_a_recovery_that_is_declined() {
+    let server = Server::start();
+    let (bob, paper) = prepared(&server);
+    server.lie(|_, request| (request.path == "/v1/update").then(|| Response::problem(Problem::KeyReused)));
+    assert_eq!(recover(&bob, &paper).0, Verdict::Declined);
+    server.honest();
+    bob.done(&["lock"]);
+    let (verdict, done) = recover(&bob, &paper);
+    assert_eq!(verdict, Verdict::Verified, "{done}");
+    assert_eq!(newest(&server).identity_key, account(&bob).identity_key());
+}
+
 #[test]
 fn a_lost_phone_is_recovered_from_in_an_empty_home() {
     let server = Server::start();

@@ -90,6 +90,14 @@ impl World {
         self.honest(request)
     }
 
+    /// Forgets all KEM prekeys, as if no device had ever left any.
+    pub fn forget_kem_prekeys(&mut self) {
+        for pool in self.pools.values_mut() {
+            pool.kem_batches.clear();
+            pool.last_resort = None;
+        }
+    }
+
     /// Serves another log, which knows nothing of this one's devices and messages. Gives the log before.
     pub fn replace_log(&mut self, log: TestLog) -> TestLog {
         self.pools.clear();

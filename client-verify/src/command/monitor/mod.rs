@@ -64,8 +64,8 @@ pub async fn round(context: &mut Context) -> Result<Round, Failure> {
 async fn look(context: &mut Context, round: &mut Round) -> Result<(), Failure> {
     let mut own = Vec::new();
     for mut account in context.home.accounts()? {
-        if account.published.is_some() && account.pending.is_some() {
-            // A version of an earlier run, of which no answer came: it is one's own, if the log has it.
+        if account.published.is_some() && (account.pending.is_some() || !account.declined.is_empty()) {
+            // A version of an earlier run, of which no answer came or that was declined: it is one's own, if the log has it.
             let found_out = find_out_pending(context, &mut account).await.map(|_| ());
             round.take(&account.label, found_out)?;
         }

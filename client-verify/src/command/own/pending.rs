@@ -6,11 +6,26 @@ use super::super::{context::Context, outcome::Failure};
 use crate::{state::OwnAccount, verdict::Verdict};
 
 /// Settles the pending version of an account if the log has it, and drops it if the log has another in its place. Says
-/// whether it is still open: then the log has neither.
+/// whether it is still open: then the log has neither. A version that the server declined and the log has all the same is
+/// settled too.
 ///
 /// # Errors
 /// The verdicts of a look-up.
 pub async fn find_out(context: &mut Context, account: &mut OwnAccount) -> Result<bool, Failure> {
+    if find_pending(context, account).await? {
+        return Ok(true);
+    }
+    if !account.declined.is_empty() {
+        let newest = context.search(account.label.as_bytes(), None).await?.value;
+        if account.take_up(newest.version(), newest.bytes()) {
+            settle(context, account)?;
+        }
+    }
+    Ok(false)
+}
+
+/// The same, of the pending version alone.
+async fn find_pending(context: &mut Context, account: &mut OwnAccount) -> Result<bool, Failure> {
     let Some(pending) = &account.pending else { return Ok(false) };
     let (label, version) = (account.label.clone(), pending.version);
     let newest = context.search(label.as_bytes(), None).await?;

@@ -127,7 +127,7 @@ pub async fn change(
                 }
             }
             Err(failure) => {
-                drop_refused(context, account, &failure).await?;
+                set_refused_aside(context, account, &failure).await?;
                 return Err(failure);
             }
         }
@@ -151,22 +151,21 @@ async fn settle_open(context: &mut Context, account: &mut OwnAccount) -> Result<
             Ok(context.home.store_account(account)?)
         }
         Err(failure) => {
-            drop_refused(context, account, &failure).await?;
+            set_refused_aside(context, account, &failure).await?;
             if account.pending.is_some() { Err(failure) } else { Ok(()) }
         }
     }
 }
 
-/// Drops a version that the server refused and the log does not have. One whose fate is not known stays, and with it the
-/// secrets that it brings.
-async fn drop_refused(
+/// Sets a version aside that the server refused and the log does not have. One whose fate is not known stays as it is.
+async fn set_refused_aside(
     context: &mut Context,
     account: &mut OwnAccount,
     failure: &Failure,
 ) -> Result<(), Failure> {
     let only_busy = failure.fields.get("problem").is_some_and(|kind| kind == Problem::RateLimited.uri());
     if failure.verdict == Verdict::Declined && !only_busy && pending::find_out(context, account).await? {
-        account.pending = None;
+        account.set_pending_aside();
         context.home.store_account(account)?;
     }
     Ok(())

@@ -116,6 +116,7 @@ pub fn take_over(account: &mut OwnAccount, valid: &ValidRecord) {
     account.record = record.encode();
     account.published = Some(valid.version());
     account.devices.retain(|device| record.device(device.id).is_some());
+    account.declined.retain(|declined| declined.version > valid.version());
 }
 
 fn another_identity(label: &str, version: u32) -> Failure {

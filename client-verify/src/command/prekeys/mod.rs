@@ -151,20 +151,43 @@ impl Context {
         account: &mut OwnAccount,
         index: usize,
     ) -> Result<Maintained, Failure> {
+        self.maintain(account, index, false).await
+    }
+
+    /// The same for a device that is to announce PQXDH: it gets KEM prekeys although its record does not say so yet. A device
+    /// that has them keeps them.
+    ///
+    /// # Errors
+    /// As [`Self::maintain_prekeys`].
+    pub(super) async fn begin_kem(
+        &self,
+        account: &mut OwnAccount,
+        index: usize,
+    ) -> Result<Maintained, Failure> {
+        self.maintain(account, index, true).await
+    }
+
+    async fn maintain(
+        &self,
+        account: &mut OwnAccount,
+        index: usize,
+        begins_kem: bool,
+    ) -> Result<Maintained, Failure> {
         let device = account.devices.get(index).ok_or_else(no_device)?;
         let service = Service::new(&self.server, account, device);
         let status = service.authorize().await?.status().await?;
         let (origin, label) = (account.origin.clone(), account.label.clone().into_bytes());
-        let announces_kem = AccountRecord::decode(&account.record).ok().is_some_and(|record| {
-            record.device(device.id).is_some_and(|entry| entry.suites.contains(&Suite::PQXDH))
-        });
+        let announces_kem = AccountRecord::decode(&account.record)
+            .ok()
+            .is_some_and(|record| record.device(device.id).is_some_and(|entry| entry.accepts(Suite::PQXDH)));
+        let has_kem = !device.kem.last_resorts.is_empty();
         let device = account.devices.get_mut(index).ok_or_else(no_device)?;
         let maker = Maker { origin: &origin, label: &label, now: now() };
         device.erase_expired(maker.now.0, millis(RETENTION));
         settle(device, &status);
         let found = differences(&origin, &label, device, &status);
         let anew = adopt(device, &status, &found);
-        prepare(&maker, device, &status, anew, announces_kem)?;
+        prepare(&maker, device, &status, anew, begins_kem || announces_kem || has_kem)?;
         device.maintain_at = Some(next(maker.now, u64::from_be_bytes(random::bytes()?)).0);
         let upload = waiting(&maker, device)?;
         self.home.store_account(account)?;

@@ -116,9 +116,18 @@ async fn an_erased_version_is_gone_and_its_label_lives_on() {
 
         monitors_as_contact(&mut contact).await;
         monitors_as_owner(&mut owner).await;
-        // The next record follows one that the log cannot read any more.
-        let next = account.next(&rig.origin);
-        owner.update(LABEL, vec![next.clone()]).await;
+        // What is gone may have replaced every key that the version before names. Whoever holds those does not go on with
+        // them, and the owner cannot be told from them: only a reset can follow.
+        let before = account.last.clone().unwrap();
+        let request = owner.verifier.update_request(&owner.state, LABEL, vec![account.next(&rig.origin)]);
+        let request = request.unwrap().encode().unwrap();
+        refused(owner.post("/v1/update", request).await, Problem::ErasedVersion).await;
+        let reset = Draft::after(&rig.origin, LABEL, &before, 4).sign_reset(&SigningKey::from_seed(&[9; 32]));
+        let next = reset.unwrap().encode();
+        let (label, record) = (Label::new(LABEL.to_vec()).unwrap(), Base64::new(next.clone()).unwrap());
+        let sent = operator::send(&rig.path(), &Command::Reset { label, record }).await.unwrap();
+        assert_eq!(sent, Outcome::Done { version: 4 });
+        owner.update(LABEL, Vec::new()).await;
         assert_eq!(contact.search(LABEL, None).await, (4, next.clone()));
         assert_eq!(accounts.record(LABEL).unwrap().unwrap().version(), 4);
         finds_erased(&contact, Some(3)).await;
@@ -176,9 +185,12 @@ async fn nobody_takes_over_a_label_whose_records_are_erased() {
         refused(owner.post("/v1/update", request).await, problem).await;
     };
     refuse(2, Problem::WrongPredecessor).await;
-    // The reset, which says whose the label is now.
+    // The reset, which says whose the label is now. Nobody goes on with what it replaced either.
     erased(&rig, 1).await;
     refuse(2, Problem::WrongPredecessor).await;
+    let replaced = Draft::after(&rig.origin, LABEL, &before_reset, 2).sign(&account.identity).unwrap();
+    let request = update(Some(1), replaced.encode());
+    refused(owner.post("/v1/update", request).await, Problem::ErasedVersion).await;
     // A reset of their own making, as if it were the erased one.
     let fake_reset =
         Draft::after(&rig.origin, LABEL, &before_reset, 1).sign_reset(&thief.identity).unwrap().encode();
