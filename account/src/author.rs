@@ -216,13 +216,7 @@ pub fn sign(
     new_identity: Option<&SigningKey>,
 ) {
     let body_hash = record.body_hash();
-    let statement = Statement {
-        version: record.version,
-        authorisation: &record.authorisation,
-        predecessor: record.predecessor.as_ref(),
-        identity_key: &record.identity_key,
-        body_hash: &body_hash,
-    };
+    let statement = Statement::of(record, &body_hash);
     let signature = signer.sign(&statement.message(tag::RECORD, origin, label));
     let accepted = new_identity.map(|key| key.sign(&statement.message(tag::NEW_IDENTITY, origin, label)));
     record.signature = signature;

@@ -121,7 +121,19 @@ pub struct Statement<'a> {
     pub body_hash: &'a Digest,
 }
 
-impl Statement<'_> {
+impl<'a> Statement<'a> {
+    /// What the signatures of `record` cover, whose body has this hash.
+    #[must_use]
+    pub fn of(record: &'a AccountRecord, body_hash: &'a Digest) -> Self {
+        Self {
+            version: record.version,
+            authorisation: &record.authorisation,
+            predecessor: record.predecessor.as_ref(),
+            identity_key: &record.identity_key,
+            body_hash,
+        }
+    }
+
     /// The bytes to sign under `tag`: [`tag::RECORD`] or [`tag::NEW_IDENTITY`].
     #[must_use]
     pub fn message(&self, tag: &str, origin: &str, label: &[u8]) -> Vec<u8> {
@@ -232,15 +244,13 @@ impl Chain {
     /// # Errors
     /// [`RecordError::BrokenChain`], [`RecordError::BadRecoveryGrant`] or [`RecordError::BadLinkSignature`].
     pub fn verify(&self, origin: &str, label: &[u8]) -> Result<(), RecordError> {
-        if !self.root.is_reset && self.root.version != 0 || self.root.is_reset && self.root.version == 0 {
+        if self.root.is_reset == (self.root.version == 0) {
             return Err(RecordError::BrokenChain(self.root.version));
         }
-        let mut before =
-            Holder { identity_key: self.root.identity_key, since: self.root.version, hash: self.root.hash };
+        let mut before = Holder::of_root(&self.root);
         for link in &self.links {
             link.verify(origin, label, &before)?;
-            before =
-                Holder { identity_key: link.identity_key, since: link.version, hash: link.record_hash() };
+            before = Holder::of_link(link);
         }
         Ok(())
     }
@@ -248,10 +258,7 @@ impl Chain {
     /// The identity key that a record may carry this chain with, the version that brought it and that
     /// record's hash.
     pub(crate) fn end(&self) -> Holder {
-        self.links.last().map_or(
-            Holder { identity_key: self.root.identity_key, since: self.root.version, hash: self.root.hash },
-            |link| Holder { identity_key: link.identity_key, since: link.version, hash: link.record_hash() },
-        )
+        self.links.last().map_or_else(|| Holder::of_root(&self.root), Holder::of_link)
     }
 
     pub(crate) fn write(&self, out: &mut Writer) {
@@ -285,6 +292,14 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
+    fn of_root(root: &Root) -> Self {
+        Self { identity_key: root.identity_key, since: root.version, hash: root.hash }
+    }
+
+    fn of_link(link: &Link) -> Self {
+        Self { identity_key: link.identity_key, since: link.version, hash: link.record_hash() }
+    }
+
     /// Whether a record of `version` under this key may name `predecessor`: one that is not older than the key.
     pub(crate) fn admits(&self, version: u32, predecessor: &Predecessor) -> bool {
         predecessor.version < version

@@ -284,13 +284,7 @@ fn check_kind(record: &AccountRecord) -> Result<(), RecordError> {
 
 fn check_signatures(origin: &str, label: &[u8], record: &AccountRecord) -> Result<(), RecordError> {
     let body_hash = record.body_hash();
-    let statement = Statement {
-        version: record.version,
-        authorisation: &record.authorisation,
-        predecessor: record.predecessor.as_ref(),
-        identity_key: &record.identity_key,
-        body_hash: &body_hash,
-    };
+    let statement = Statement::of(record, &body_hash);
     let (signer, refusal) = match (&record.authorisation, &record.chain, &record.predecessor) {
         (Authorisation::Recovery(grant), Some(chain), Some(predecessor)) => {
             chain.end().granted(origin, label, grant, predecessor)?;

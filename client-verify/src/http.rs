@@ -346,7 +346,8 @@ mod tests {
         let hidden = "a\u{1b}[31mb\u{202e}c\u{2066}d\u{2028}e\u{9b}f\u{200b}g\u{feff}h\r\n\ti\u{e0041}";
         assert_eq!(one_line(hidden), "a [31mb c d e f g h   i ");
         // Letters of names, joiners and marks included, stay.
-        for name in ["søren", "नमस्ते", "می\u{200c}خواهم", "שלום", "👩\u{200d}🚀"] {
+        for name in ["søren", "नमस्ते", "می\u{200c}خواهم", "שלום", "👩\u{200d}🚀"]
+        {
             assert_eq!(one_line(name), name);
         }
         assert_eq!(printable("x".repeat(400)).len(), 300);

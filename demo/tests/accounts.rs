@@ -12,7 +12,11 @@ mod support;
 
 use std::{fs, path::PathBuf};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use keyglass_account::{author::Draft, device::Suite, verify::ValidRecord};
 use keyglass_crypto::sign::SigningKey;
 use keyglass_demo::{
     client::{Answer, Client},
@@ -21,7 +25,11 @@ use keyglass_demo::{
 use keyglass_tlog::time::UnixSeconds;
 use serde_json::{Value, json};
 
-use crate::support::programs::QUIET;
+use crate::support::{
+    account::update,
+    api::Call,
+    programs::{QUIET, api},
+};
 
 async fn said(user: &Client, verdict: &str, arguments: &[&str]) -> Answer {
     let answer = user.run(arguments).await.unwrap();
@@ -199,4 +207,56 @@ async fn a_second_device_a_lost_phone_and_a_stolen_key() {
     done(alice, &["send", "bob", "are you you?"]).await;
     assert!(done(fresh, &["receive"]).await.transcript.contains("are you you?"));
     system.stop_log().await.unwrap();
+}
+
+/// The file of the only account of a home, and what is in it.
+fn account_file(user: &Client) -> (PathBuf, Value) {
+    let log = fs::read_dir(&user.home).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir());
+    let mut files = fs::read_dir(log.unwrap()).unwrap().map(|entry| entry.unwrap().path());
+    let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let file =
+        files.find(|path| name(path).starts_with("account-") && name(path).ends_with(".json")).unwrap();
+    let document = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    (file, document)
+}
+
+/// The suites of the sessions that a home has begun, by their numbers.
+fn session_suites(user: &Client) -> Vec<u64> {
+    let sessions = account_file(user).1["devices"][0]["sessions"].take();
+    sessions.as_array().unwrap().iter().map(|session| session["suite"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_device_from_before_pqxdh_is_upgraded_and_then_reached_by_nothing_else() {
+    let system = System::start(QUIET).await.unwrap();
+    let (alice, bob) = (system.client("alice").unwrap(), system.client("bob").unwrap());
+    done(&bob, &["register", "bob"]).await;
+    done(&alice, &["register", "alice"]).await;
+    // The home as a program from before would have left it: X3DH alone is announced, and there is no KEM prekey.
+    let bytes = |value: &Value| STANDARD.decode(value.as_str().unwrap()).unwrap();
+    let (_, document) = account_file(&bob);
+    let identity = SigningKey::from_seed(&bytes(&document["identity_seed"]).try_into().unwrap());
+    let origin = system.log.origin.as_str();
+    let before = ValidRecord::restore(origin, b"bob", 0, &bytes(&document["record"])).unwrap();
+    let draft = Draft::after(origin, b"bob", &before, 1).set_suites(1, &[Suite::X3DH]);
+    let record = draft.sign(&identity).unwrap().encode();
+    let answer = api(&system).call(Call::operation("/v1/update", update(b"bob", Some(0), &[&record]))).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    done(&bob, &["monitor", "--accept", "bob"]).await;
+    let (file, mut document) = account_file(&bob);
+    document["devices"][0]["kem"] = json!({"last_resorts": [], "batches": []});
+    fs::write(file, document.to_string()).unwrap();
+
+    done(&alice, &["send", "bob", "by X3DH"]).await;
+    assert_eq!(session_suites(&alice), [1]);
+    let upgraded = done(&bob, &["device", "upgrade"]).await.json;
+    assert_eq!((&upgraded["version"], &upgraded["devices"][0]["pqxdh"]), (&json!(2), &json!(true)));
+    done(&alice, &["send", "bob", "by PQXDH"]).await;
+    assert_eq!(session_suites(&alice), [1, 2]);
+    let received = done(&bob, &["receive"]).await.json;
+    let texts: Vec<&Value> = received["messages"].as_array().unwrap().iter().map(|m| &m["text"]).collect();
+    assert_eq!(texts, [&json!("by X3DH"), &json!("by PQXDH")]);
+    assert_eq!(done(&bob, &["device", "upgrade"]).await.json["version"], 2, "nothing is left to do");
+    let told = done(&bob, &["prekeys"]).await.json;
+    assert_eq!(told["devices"][0]["differences"], json!([]));
 }

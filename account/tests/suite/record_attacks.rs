@@ -256,8 +256,7 @@ fn a_replaced_recovery_key_after_a_version_that_nobody_saw() {
     let draft = Draft::after(ORIGIN, LABEL, &one, 3).set_recovery(Some(recovery(3).verifying_key()));
     let mut named = draft.sign(&identity(1)).unwrap();
     named.predecessor = Some(Predecessor { version: 2, hash: [7; 32] });
-    named.recovery =
-        Some(RecoveryGrant::sign(ORIGIN, LABEL, &identity(1), recovery(3).verifying_key(), 1));
+    named.recovery = Some(RecoveryGrant::sign(ORIGIN, LABEL, &identity(1), recovery(3).verifying_key(), 1));
     assert_eq!(forged(named, &one), RecordError::BadRecoveryGrant);
 }
 

@@ -1,8 +1,16 @@
 //! The command line.
 
+mod account;
+mod offline;
+mod watching;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use account::{DeviceCommand, LinkCommand, RecoveryCommand};
+pub use offline::{EvidenceCommand, ExportOptions, NoteCommand, PolicyCommand, ProofCommand};
+pub use watching::{ContactsOptions, MonitorOptions, PrekeysOptions, WatchOptions};
 
 use super::reporting::Auditor;
 use crate::verdict::Verdict;
@@ -212,214 +220,6 @@ pub enum Command {
     /// Work with evidence of misbehaviour, offline
     #[command(subcommand)]
     Evidence(EvidenceCommand),
-}
-
-/// What can be done with the devices of one's own account.
-#[derive(Debug, Subcommand)]
-pub enum DeviceCommand {
-    /// List the devices of your account, as the log proves them
-    List {
-        /// Which of your accounts, if the home has several
-        #[arg(long, value_name = "LABEL")]
-        from: Option<String>,
-    },
-    /// Add the device that has made an offer with `keyglass link offer`
-    Add {
-        /// The text of the offer; - for standard input
-        code: String,
-        /// The digits of the offer as you read them on the new device: if they differ, nothing is published
-        #[arg(long, value_name = "DIGITS")]
-        digits: Option<String>,
-    },
-    /// Have devices from before PQXDH reached by it: this home's leave KEM prekeys, and then the account announces PQXDH for
-    /// every device that has left some
-    Upgrade {
-        /// Which of your accounts, if the home has several
-        #[arg(long, value_name = "LABEL")]
-        from: Option<String>,
-    },
-    /// Remove a device, which then can neither send nor receive for the account
-    Remove {
-        /// Its number
-        id: u32,
-        /// Which of your accounts, if the home has several
-        #[arg(long, value_name = "LABEL")]
-        from: Option<String>,
-    },
-}
-
-/// How a device joins an account.
-#[derive(Debug, Subcommand)]
-pub enum LinkCommand {
-    /// Make this home's keys and show the code with which they are added to the account
-    Offer {
-        /// Which account
-        label: String,
-        /// Go on although the account was reset, or its identity is another than when the offer was begun
-        #[arg(long)]
-        accept_change: bool,
-    },
-    /// Once the device was added: prove that it was, and begin to receive
-    Finish {
-        /// Which account, if several offers are open
-        label: Option<String>,
-    },
-}
-
-/// What can be done about a recovery key.
-#[derive(Debug, Subcommand)]
-pub enum RecoveryCommand {
-    /// Make a recovery key, which replaces the one before. It is shown once, or sealed into a file, and kept nowhere else
-    Create {
-        /// Which of your accounts, if the home has several
-        #[arg(long, value_name = "LABEL")]
-        from: Option<String>,
-        /// Seal it into this file, which must not exist yet, and do not show it
-        #[arg(long, value_name = "FILE", requires = "passphrase_file")]
-        out: Option<PathBuf>,
-        /// A file with the passphrase to seal it under, on one line; - for standard input
-        #[arg(long, value_name = "FILE", requires = "out")]
-        passphrase_file: Option<PathBuf>,
-    },
-    /// Withdraw the recovery key
-    Drop {
-        /// Which of your accounts, if the home has several
-        #[arg(long, value_name = "LABEL")]
-        from: Option<String>,
-    },
-}
-
-/// Whose prekeys, and what to do about them.
-#[derive(Debug, Clone, Default, Args)]
-pub struct PrekeysOptions {
-    /// Only those of your account LABEL
-    #[arg(long, value_name = "LABEL")]
-    pub label: Option<String>,
-    /// Repair what differs and upload what is lacking now, which tells the server and whoever watches your pool that you are
-    /// there. `keyglass watch` does it at times that are drawn beforehand
-    #[arg(long)]
-    pub refill: bool,
-}
-
-/// Who is watched.
-#[derive(Debug, Clone, Default, Args)]
-pub struct ContactsOptions {
-    /// Watch LABEL no longer. What was shown of it is still monitored until its owner has looked
-    #[arg(long, value_name = "LABEL", conflicts_with = "watch")]
-    pub ignore: Option<String>,
-    /// Watch LABEL again
-    #[arg(long, value_name = "LABEL")]
-    pub watch: Option<String>,
-}
-
-/// How to look once.
-#[derive(Debug, Clone, Default, Args)]
-pub struct MonitorOptions {
-    /// Take over the newest version of your own account LABEL, which another device of yours made: it must be signed by your
-    /// identity key
-    #[arg(long, value_name = "LABEL")]
-    pub accept: Option<String>,
-}
-
-/// How to keep looking.
-#[derive(Debug, Clone, Default, Args)]
-pub struct WatchOptions {
-    /// Look every so many seconds, give or take a fifth [default: a quarter of the log's monitoring window, at most 12 hours]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub every: Option<u64>,
-    /// End after so many rounds
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub rounds: Option<u64>,
-    /// Look once and end, as `monitor` does
-    #[arg(long, conflicts_with_all = ["every", "rounds"])]
-    pub once: bool,
-    /// Say after every round what was checked, also if nothing has changed
-    #[arg(long)]
-    pub verbose: bool,
-}
-
-/// What can be done with offline proofs.
-#[derive(Debug, Subcommand)]
-pub enum ProofCommand {
-    /// Write a tlog-proof of one log entry, verified before it is written
-    Export(ExportOptions),
-    /// Check a tlog-proof: that the entry is in a log which --policy names, and that a quorum of its witnesses has seen it.
-    /// Exits with 0 if so and with 1 if not
-    Verify {
-        /// The proof
-        proof: PathBuf,
-        /// The entry: the exact bytes that are logged
-        #[arg(long, value_name = "FILE")]
-        entry: PathBuf,
-    },
-}
-
-/// Which entry, and where its proof goes.
-#[derive(Debug, Clone, Args)]
-#[command(group = clap::ArgGroup::new("which").required(true).args(["label", "index"]))]
-pub struct ExportOptions {
-    /// The entry whose prefix tree was shown to hold the newest version of this account
-    pub label: Option<String>,
-    /// The entry at this index, counted from 0
-    #[arg(long, value_name = "N")]
-    pub index: Option<u64>,
-    /// Where the proof goes, by custom a name that ends in .tlog-proof [default: standard output]
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// Where the entry's bytes go, which `proof verify` needs beside the proof
-    #[arg(long, value_name = "FILE")]
-    pub entry_out: Option<PathBuf>,
-}
-
-/// What can be done with notes.
-#[derive(Debug, Subcommand)]
-pub enum NoteCommand {
-    /// Say who signed a note. Exits with 0 if at least one known key did and no known key's line is bad, with 1 if not
-    Verify {
-        /// The note
-        file: PathBuf,
-        /// The known keys: one verifier key a line; empty lines and lines that begin with # are ignored
-        #[arg(long, value_name = "FILE")]
-        vkeys: PathBuf,
-    },
-}
-
-/// What can be done with policies.
-#[derive(Debug, Subcommand)]
-pub enum PolicyCommand {
-    /// Say in words what a tlog-policy file demands and what it survives. Exits with 0 if it is one, with 1 if not
-    Check {
-        /// The policy
-        file: PathBuf,
-        /// Another policy: how many must collude before those who use the one and those who use the other are shown
-        /// different logs
-        #[arg(long, value_name = "OTHER")]
-        against: Option<PathBuf>,
-    },
-}
-
-/// What can be done with evidence.
-#[derive(Debug, Subcommand)]
-pub enum EvidenceCommand {
-    /// Check that a file proves that a log signed two histories, and name the witnesses that signed both
-    Verify {
-        /// The evidence
-        file: PathBuf,
-        /// The log's verifier key; once for each of its keys, since the two histories may be signed by different ones
-        #[arg(long, value_name = "VKEY", required = true)]
-        log: Vec<String>,
-    },
-    /// Explain in words who signed what and when, and which witnesses signed both histories. Exits as `verify` does
-    ///
-    /// The log's keys are those of --log and of the log lines of --policy, which also names the witnesses. Without any
-    /// key, the file's claims are shown as claims.
-    Show {
-        /// The evidence
-        file: PathBuf,
-        /// The log's verifier key; once for each of its keys
-        #[arg(long, value_name = "VKEY")]
-        log: Vec<String>,
-    },
 }
 
 /// The table of verdicts, for `--help`.

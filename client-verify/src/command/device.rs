@@ -42,7 +42,11 @@ async fn list(context: &mut Context, from: Option<&str>) -> Result<Outcome, Fail
         let place = if here { ", in this home" } else { "" };
         let behind = upgrade::is_behind(device);
         let reached = if behind { ", reached by X3DH alone: see `keyglass device upgrade`" } else { "" };
-        outcome.line(format!("  device {}: added {}{place}{reached}", device.id, shown::millis(device.added)));
+        outcome.line(format!(
+            "  device {}: added {}{place}{reached}",
+            device.id,
+            shown::millis(device.added)
+        ));
         listed.push(serde_json::json!({
             "id": device.id, "added": device.added.0, "here": here, "pqxdh": !behind
         }));

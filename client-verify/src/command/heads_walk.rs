@@ -4,7 +4,7 @@ use keyglass_keytrans::client::Agreement;
 
 use super::{
     context::{Context, head_note, now},
-    operation::WalkDistinguished,
+    operation::walk_distinguished,
     outcome::Failure,
     reporting,
 };
@@ -22,7 +22,7 @@ impl Context {
     /// # Errors
     /// The verdicts of a look-up. Nothing is kept then, but for evidence.
     pub(super) async fn walk_heads(&mut self) -> Result<HeadsDocument, Failure> {
-        let verified = self.perform(&WalkDistinguished).await?;
+        let verified = self.perform(&walk_distinguished()).await?;
         let mut heads = self.home.heads()?;
         if heads.take_walk(&verified.result, now().0) == Agreement::Disputed {
             let shown = head_note(&self.origin, &verified.update.tree);

@@ -13,7 +13,8 @@ pub fn meant(context: &Context, common: &Common, typed: &str) -> Result<String, 
     let as_typed = common.labels_as_typed
         || context.contacts.by_label.contains_key(typed)
         || context.contacts.carried.contains_key(typed)
-        || context.home.account(typed)?.is_some();
+        || context.home.account(typed)?.is_some()
+        || context.home.link(typed)?.is_some();
     if as_typed {
         return Ok(typed.to_owned());
     }
@@ -24,4 +25,16 @@ pub fn meant(context: &Context, common: &Common, typed: &str) -> Result<String, 
             Err(Failure::new(Verdict::Usage, "label", message))
         }
     }
+}
+
+/// The same for a label that may be left out.
+///
+/// # Errors
+/// As [`meant`].
+pub fn meant_if_any(
+    context: &Context,
+    common: &Common,
+    typed: Option<String>,
+) -> Result<Option<String>, Failure> {
+    typed.map(|typed| meant(context, common, &typed)).transpose()
 }

@@ -10,7 +10,7 @@ use qrcode::{QrCode, render::unicode::Dense1x2};
 use super::{
     args::{Common, LinkCommand},
     context::Context,
-    label::meant,
+    label::{meant, meant_if_any},
     outcome::{Failure, Outcome},
     own, random,
 };
@@ -30,7 +30,10 @@ pub async fn run(context: &mut Context, common: &Common, command: &LinkCommand) 
             let label = meant(context, common, label)?;
             offer(context, &label, *accept_change).await
         }
-        LinkCommand::Finish { label } => finish(context, label.as_deref()).await,
+        LinkCommand::Finish { label } => {
+            let label = meant_if_any(context, common, label.clone())?;
+            finish(context, label).await
+        }
     }
 }
 
@@ -102,9 +105,9 @@ fn describe(outcome: &mut Outcome, label: &str, device: u32, offer: &LinkOffer, 
     outcome.field("identity_digits", identity);
 }
 
-async fn finish(context: &mut Context, label: Option<&str>) -> Result<Outcome, Failure> {
+async fn finish(context: &mut Context, label: Option<String>) -> Result<Outcome, Failure> {
     let label = match label {
-        Some(label) => label.to_owned(),
+        Some(label) => label,
         None => only(context)?,
     };
     let linked = context.home.account(&label)?;

@@ -324,7 +324,10 @@ fn changes(change: &Change) -> Vec<String> {
         lines.push(format!("lockdown switched since version {since}"));
     }
     if change.skipped > 0 {
-        lines.push(format!("passes over {} versions before it, which its author says are invalid", change.skipped));
+        lines.push(format!(
+            "passes over {} versions before it, which its author says are invalid",
+            change.skipped
+        ));
     }
     lines
 }

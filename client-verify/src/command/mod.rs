@@ -111,8 +111,9 @@ async fn perform(
         Command::Proof(ProofCommand::Verify { proof, entry }) => {
             proof::verify(&proof, &entry, common.policy.as_deref())?
         }
-        Command::Proof(ProofCommand::Export(options)) => {
+        Command::Proof(ProofCommand::Export(mut options)) => {
             let mut context = open(common, stderr).await?;
+            options.label = label::meant_if_any(&context, common, options.label)?;
             let outcome = proof_export::run(&mut context, &options).await?;
             marked(&context, outcome)
         }
@@ -208,18 +209,21 @@ async fn perform(
             return Ok(verdict);
         }
         Command::Monitor(MonitorOptions { accept }) => {
-            return monitor_once(common, accept.as_deref(), stdout, stderr).await;
+            return monitor_once(common, accept, stdout, stderr).await;
         }
         Command::Watch(WatchOptions { once: true, .. }) => {
             return monitor_once(common, None, stdout, stderr).await;
         }
-        Command::Prekeys(options) => {
+        Command::Prekeys(mut options) => {
             let mut context = open(common, stderr).await?;
+            options.label = label::meant_if_any(&context, common, options.label)?;
             prekeys::run(&mut context, &options).await?
         }
-        Command::Contacts(options) => {
+        Command::Contacts(ContactsOptions { ignore, watch }) => {
             let mut context = open(common, stderr).await?;
-            contacts::run(&mut context, &options)?
+            let ignore = label::meant_if_any(&context, common, ignore)?;
+            let watch = label::meant_if_any(&context, common, watch)?;
+            contacts::run(&mut context, &ContactsOptions { ignore, watch })?
         }
         Command::Watch(options) => watch::run(common, &options, stdout, stderr).await?,
     };
@@ -229,13 +233,13 @@ async fn perform(
 /// One round of monitoring. What it found is remembered once it was printed.
 async fn monitor_once(
     common: &Common,
-    accept: Option<&str>,
+    accept: Option<String>,
     stdout: &mut dyn Write,
     stderr: &mut dyn Write,
 ) -> Result<Verdict, Failure> {
     let mut context = open(common, stderr).await?;
-    let accepted = match accept {
-        Some(label) => Some(monitor::adopt(&mut context, label).await?),
+    let accepted = match label::meant_if_any(&context, common, accept)? {
+        Some(label) => Some(monitor::adopt(&mut context, &label).await?),
         None => None,
     };
     let round = monitor::round(&mut context).await?;

@@ -7,7 +7,7 @@ use keyglass_keytrans::{
         DistinguishedEntry, OwnerMonitorResult, OwnerStart, UserState, Verified, Verifier, VerifyError,
     },
     prover::RECENT,
-    wire::Wire as _,
+    wire::{ContactMonitorRequest, DistinguishedRequest, OwnerInitRequest, OwnerMonitorRequest, Wire},
 };
 use keyglass_tlog::time::UnixMillis;
 
@@ -26,169 +26,97 @@ use crate::{
 /// The longest answer that is read, in bytes.
 const MAX_RESPONSE: usize = 4 << 20;
 
-/// A question to the log, whose answer is verified against the state that it was made from.
-pub(super) trait Operation {
-    /// What a verified answer tells.
-    type Found;
+/// A question to the log, made from the state that its answer is verified against.
+pub(super) struct Operation<'a, Q, R, M> {
     /// The path below the server's address.
-    const PATH: &'static str;
-
+    path: &'static str,
     /// The label that it is about, if it is about one.
-    fn label(&self) -> Option<&[u8]>;
-
-    /// The encoded request, made from `state`.
-    ///
-    /// # Errors
-    /// [`VerifyError::NotOwned`] or [`VerifyError::WrongState`] if the state gives no cause for this question;
-    /// [`VerifyError::Wire`].
-    fn request(&self, verifier: &Verifier, state: &UserState) -> Result<Vec<u8>, VerifyError>;
-
-    /// Verifies the answer to [`Self::request`] made from the same state.
-    ///
-    /// # Errors
-    /// [`VerifyError`].
-    fn verify(
-        &self,
-        verifier: &Verifier,
-        state: &UserState,
-        response: &[u8],
-        now: UnixMillis,
-    ) -> Result<Verified<Self::Found>, VerifyError>;
+    label: Option<&'a [u8]>,
+    /// Makes the request.
+    make: M,
+    /// Verifies the answer to it.
+    verify: Verify<Q, R>,
 }
+
+/// Verifies an answer to a request that was made from a state.
+type Verify<Q, R> = fn(&Verifier, &UserState, &Q, &[u8], UnixMillis) -> Result<Verified<R>, VerifyError>;
 
 /// The recent distinguished log entries, ascending.
-pub(super) struct WalkDistinguished;
-
-impl Operation for WalkDistinguished {
-    type Found = Vec<DistinguishedEntry>;
-    const PATH: &'static str = "v1/distinguished";
-
-    fn label(&self) -> Option<&[u8]> {
-        None
-    }
-
-    fn request(&self, verifier: &Verifier, state: &UserState) -> Result<Vec<u8>, VerifyError> {
-        Ok(verifier.distinguished_request(state, None).encode()?)
-    }
-
-    fn verify(
-        &self,
-        verifier: &Verifier,
-        state: &UserState,
-        response: &[u8],
-        now: UnixMillis,
-    ) -> Result<Verified<Self::Found>, VerifyError> {
-        let request = verifier.distinguished_request(state, None);
-        verifier.verify_distinguished(state, &request, RECENT, response, now)
+pub(super) fn walk_distinguished()
+-> Operation<'static, DistinguishedRequest, Vec<DistinguishedEntry>, impl Make<DistinguishedRequest>> {
+    Operation {
+        path: "v1/distinguished",
+        label: None,
+        make: |verifier: &Verifier, state: &UserState| Ok(verifier.distinguished_request(state, None)),
+        verify: |verifier, state, request, answer, now| {
+            verifier.verify_distinguished(state, request, RECENT, answer, now)
+        },
     }
 }
 
-/// To begin owning a label at a distinguished log entry.
-pub(super) struct OwnerInit<'a> {
-    /// The label.
-    pub label: &'a [u8],
-    /// The distinguished log entry.
-    pub start: u64,
-}
-
-impl Operation for OwnerInit<'_> {
-    type Found = OwnerStart;
-    const PATH: &'static str = "v1/owner-init";
-
-    fn label(&self) -> Option<&[u8]> {
-        Some(self.label)
-    }
-
-    fn request(&self, verifier: &Verifier, state: &UserState) -> Result<Vec<u8>, VerifyError> {
-        Ok(verifier.owner_init_request(state, self.label, self.start).encode()?)
-    }
-
-    fn verify(
-        &self,
-        verifier: &Verifier,
-        state: &UserState,
-        response: &[u8],
-        now: UnixMillis,
-    ) -> Result<Verified<Self::Found>, VerifyError> {
-        let request = verifier.owner_init_request(state, self.label, self.start);
-        verifier.verify_owner_init(state, &request, response, now)
+/// To begin owning a label at the distinguished log entry `start`.
+pub(super) fn owner_init(
+    label: &[u8],
+    start: u64,
+) -> Operation<'_, OwnerInitRequest, OwnerStart, impl Make<OwnerInitRequest>> {
+    Operation {
+        path: "v1/owner-init",
+        label: Some(label),
+        make: move |verifier: &Verifier, state: &UserState| {
+            Ok(verifier.owner_init_request(state, label, start))
+        },
+        verify: Verifier::verify_owner_init,
     }
 }
 
 /// One round of owner monitoring.
-pub(super) struct OwnerMonitor<'a> {
-    /// The label.
-    pub label: &'a [u8],
-}
-
-impl Operation for OwnerMonitor<'_> {
-    type Found = OwnerMonitorResult;
-    const PATH: &'static str = "v1/owner-monitor";
-
-    fn label(&self) -> Option<&[u8]> {
-        Some(self.label)
-    }
-
-    fn request(&self, verifier: &Verifier, state: &UserState) -> Result<Vec<u8>, VerifyError> {
-        let request = verifier.owner_monitor_request(state, self.label).ok_or(VerifyError::NotOwned)?;
-        Ok(request.encode()?)
-    }
-
-    fn verify(
-        &self,
-        verifier: &Verifier,
-        state: &UserState,
-        response: &[u8],
-        now: UnixMillis,
-    ) -> Result<Verified<Self::Found>, VerifyError> {
-        let request = verifier.owner_monitor_request(state, self.label).ok_or(VerifyError::NotOwned)?;
-        verifier.verify_owner_monitor(state, &request, response, now)
+pub(super) fn owner_monitor(
+    label: &[u8],
+) -> Operation<'_, OwnerMonitorRequest, OwnerMonitorResult, impl Make<OwnerMonitorRequest>> {
+    Operation {
+        path: "v1/owner-monitor",
+        label: Some(label),
+        make: move |verifier: &Verifier, state: &UserState| {
+            verifier.owner_monitor_request(state, label).ok_or(VerifyError::NotOwned)
+        },
+        verify: Verifier::verify_owner_monitor,
     }
 }
 
 /// One round of contact monitoring.
-pub(super) struct ContactMonitor<'a> {
-    /// The label.
-    pub label: &'a [u8],
-}
-
-impl Operation for ContactMonitor<'_> {
-    type Found = MonitoringMap;
-    const PATH: &'static str = "v1/contact-monitor";
-
-    fn label(&self) -> Option<&[u8]> {
-        Some(self.label)
-    }
-
-    fn request(&self, verifier: &Verifier, state: &UserState) -> Result<Vec<u8>, VerifyError> {
-        let request = verifier.contact_monitor_request(state, self.label).ok_or(VerifyError::WrongState)?;
-        Ok(request.encode()?)
-    }
-
-    fn verify(
-        &self,
-        verifier: &Verifier,
-        state: &UserState,
-        response: &[u8],
-        now: UnixMillis,
-    ) -> Result<Verified<Self::Found>, VerifyError> {
-        let request = verifier.contact_monitor_request(state, self.label).ok_or(VerifyError::WrongState)?;
-        verifier.verify_contact_monitor(state, &request, response, now)
+pub(super) fn contact_monitor(
+    label: &[u8],
+) -> Operation<'_, ContactMonitorRequest, MonitoringMap, impl Make<ContactMonitorRequest>> {
+    Operation {
+        path: "v1/contact-monitor",
+        label: Some(label),
+        make: move |verifier: &Verifier, state: &UserState| {
+            verifier.contact_monitor_request(state, label).ok_or(VerifyError::WrongState)
+        },
+        verify: Verifier::verify_contact_monitor,
     }
 }
+
+/// Makes a request; [`VerifyError::NotOwned`] or [`VerifyError::WrongState`] if the state gives no cause for it.
+pub(super) trait Make<Q>: Fn(&Verifier, &UserState) -> Result<Q, VerifyError> {}
+
+impl<Q, F: Fn(&Verifier, &UserState) -> Result<Q, VerifyError>> Make<Q> for F {}
 
 impl Context {
     /// Asks, and verifies the answer. Nothing is retained: that is the caller's to do with the update.
     ///
     /// # Errors
     /// The verdicts of a look-up.
-    pub(super) async fn perform<O: Operation>(&self, operation: &O) -> Result<Verified<O::Found>, Failure> {
-        let body = operation.request(&self.verifier, &self.state)?;
-        let answer = match self.server.send(MAX_RESPONSE, Request::post(O::PATH, OCTETS, body)).await {
+    pub(super) async fn perform<Q: Wire, R, M: Make<Q>>(
+        &self,
+        operation: &Operation<'_, Q, R, M>,
+    ) -> Result<Verified<R>, Failure> {
+        let request = (operation.make)(&self.verifier, &self.state)?;
+        let answer = match self.ask_for(operation.path, &request).await? {
             Ok(answer) => answer,
             Err(error) => return Err(self.not_performed(operation, error).await),
         };
-        let verified = match operation.verify(&self.verifier, &self.state, &answer, now()) {
+        let verified = match (operation.verify)(&self.verifier, &self.state, &request, &answer, now()) {
             Ok(verified) => verified,
             Err(error) if may_be_a_fork(&error) => {
                 return Err(self.reconcile(self.perform_in_quarantine(operation), error.into()).await);
@@ -199,9 +127,23 @@ impl Context {
         Ok(verified)
     }
 
+    /// Sends a request and gives the answer's bytes, or why there are none.
+    async fn ask_for(
+        &self,
+        path: &'static str,
+        request: &impl Wire,
+    ) -> Result<Result<Vec<u8>, HttpError>, Failure> {
+        let body = request.encode().map_err(VerifyError::from)?;
+        Ok(self.server.send(MAX_RESPONSE, Request::post(path, OCTETS, body)).await)
+    }
+
     /// What the lack of an answer means.
-    async fn not_performed<O: Operation>(&self, operation: &O, error: HttpError) -> Failure {
-        let absence = match (error.known_problem(), operation.label()) {
+    async fn not_performed<Q: Wire, R, M: Make<Q>>(
+        &self,
+        operation: &Operation<'_, Q, R, M>,
+        error: HttpError,
+    ) -> Failure {
+        let absence = match (error.known_problem(), operation.label) {
             (Some(Problem::LastBeyondTree), _) => {
                 return self.reconcile(self.perform_in_quarantine(operation), tree_shrank()).await;
             }
@@ -213,11 +155,14 @@ impl Context {
 
     /// Asks without saying which head is retained, and verifies the answer without asking for witnesses: the head that the
     /// log now shows, to be compared and never used.
-    async fn perform_in_quarantine<O: Operation>(&self, operation: &O) -> Result<ShownHead, Failure> {
+    async fn perform_in_quarantine<Q: Wire, R, M: Make<Q>>(
+        &self,
+        operation: &Operation<'_, Q, R, M>,
+    ) -> Result<ShownHead, Failure> {
         let state = UserState { tree: None, labels: self.state.labels.clone() };
-        let body = operation.request(&self.quarantine, &state)?;
-        let answer = self.server.send(MAX_RESPONSE, Request::post(O::PATH, OCTETS, body)).await?;
-        let verified = operation.verify(&self.quarantine, &state, &answer, now())?;
+        let request = (operation.make)(&self.quarantine, &state)?;
+        let answer = self.ask_for(operation.path, &request).await??;
+        let verified = (operation.verify)(&self.quarantine, &state, &request, &answer, now())?;
         Ok(ShownHead { head: verified.head, update: verified.update })
     }
 }

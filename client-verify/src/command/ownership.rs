@@ -8,7 +8,7 @@ use keyglass_keytrans::wire::Wire as _;
 
 use super::{
     context::{Context, now},
-    operation::{OwnerInit, OwnerMonitor, monitoring_declined},
+    operation::{monitoring_declined, owner_init, owner_monitor},
     outcome::Failure,
 };
 use crate::{
@@ -56,7 +56,7 @@ impl Context {
             let message = "the log has no entry yet from which a label could be owned: try again later";
             return Err(Failure::new(Verdict::Unreachable, "no_distinguished_entry", message));
         };
-        let verified = self.perform(&OwnerInit { label, start: entry.position }).await?;
+        let verified = self.perform(&owner_init(label, entry.position)).await?;
         self.retain(StateUpdate { label: None, ..verified.update.clone() })?;
         let mut state = self.state.clone();
         state.apply(verified.update);
@@ -68,7 +68,7 @@ impl Context {
     /// # Errors
     /// The verdicts of a look-up.
     pub(super) async fn own_from(&mut self, label: &[u8], start: u64) -> Result<(), Failure> {
-        let verified = self.perform(&OwnerInit { label, start }).await?;
+        let verified = self.perform(&owner_init(label, start)).await?;
         self.retain(verified.update)
     }
 
@@ -78,7 +78,7 @@ impl Context {
     /// The verdicts of a look-up; [`Verdict::Withheld`] if the log declines.
     pub(super) async fn monitor_owned(&mut self, label: &[u8]) -> Result<Monitored, Failure> {
         for _ in 0..MAX_MONITORINGS {
-            let verified = self.perform(&OwnerMonitor { label }).await.map_err(monitoring_declined)?;
+            let verified = self.perform(&owner_monitor(label)).await.map_err(monitoring_declined)?;
             let progress = !verified.result.inspected.is_empty();
             self.retain(verified.update)?;
             if verified.result.complete {

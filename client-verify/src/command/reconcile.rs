@@ -197,7 +197,9 @@ pub(super) enum Comparison {
 #[derive(Debug, Error)]
 pub(super) enum Unexplained {
     /// A smaller head than it has shown before is all that it shows.
-    #[error("the log shows {shows} entries and has shown {has_shown}, which a server that lags behind does too")]
+    #[error(
+        "the log shows {shows} entries and has shown {has_shown}, which a server that lags behind does too"
+    )]
     Shrunk { shows: u64, has_shown: u64 },
     /// A note is no checkpoint.
     #[error("a head is not a checkpoint")]

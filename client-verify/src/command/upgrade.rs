@@ -31,7 +31,7 @@ use crate::{state::OwnAccount, verdict::Verdict, x3dh::SUITES};
 /// The verdicts of a look-up and of a request.
 pub async fn run(context: &mut Context, from: Option<&str>) -> Result<Outcome, Failure> {
     let mut account = own::account(context, from)?;
-    own::find_out_pending(context, &mut account).await?;
+    own::settle_open(context, &mut account).await?;
     let standing = own::learn(context, &mut account).await?;
     let record = standing.account.valid().record();
     let ready = ready(context, &mut account, record).await?;
@@ -41,7 +41,8 @@ pub async fn run(context: &mut Context, from: Option<&str>) -> Result<Outcome, F
         let change = own::change(context, &mut account, &Authority::Identity, |draft, before, account| {
             let behind = before.devices.iter().filter(|device| is_behind(device));
             let raised = behind.filter(|device| ready.contains(&device.id));
-            let draft = raised.fold(draft, |draft, device| draft.set_suites(device.id, &raise(&device.suites)));
+            let draft =
+                raised.fold(draft, |draft, device| draft.set_suites(device.id, &raise(&device.suites)));
             Change::of(draft.sign(&own::identity(account)?))
         });
         Some(change.await?)

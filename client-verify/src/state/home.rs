@@ -18,6 +18,8 @@
 //!
 //! `<log>` is a hash of the log's origin: what is known of one log never serves another.
 
+mod documents;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -29,12 +31,8 @@ use super::{
     account::OwnAccount,
     document::{self, StateError},
     file::{self, FileError},
-    handover::{EndDocument, PredecessorsDocument, TrustDocument},
-    heads::HeadsDocument,
     link::LinkDocument,
     lock::{Lock, WatchLock},
-    log::{Contacts, LogDocument},
-    watch::WatchDocument,
 };
 
 /// The file that says what the directory is, and its contents.
@@ -91,145 +89,12 @@ impl Home {
         &self.origin
     }
 
-    /// What is retained of the log.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn log(&self) -> Result<Option<LogDocument>, StateError> {
-        let path = self.directory.join("log.json");
-        let document: Option<LogDocument> = document::load(&path)?;
-        self.check(&path, document.as_ref().map(|document| &document.origin))?;
-        Ok(document)
-    }
-
-    /// Retains a new state of the log.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn store_log(&self, document: &LogDocument) -> Result<(), StateError> {
-        document::store(&self.directory.join("log.json"), document)
-    }
-
-    /// The accounts met before.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn contacts(&self) -> Result<Contacts, StateError> {
-        let path = self.directory.join("contacts.json");
-        let contacts: Option<Contacts> = document::load(&path)?;
-        self.check(&path, contacts.as_ref().map(|contacts| &contacts.origin))?;
-        Ok(contacts.unwrap_or_else(|| Contacts::new(self.origin.clone())))
-    }
-
-    /// Remembers the accounts met.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn store_contacts(&self, contacts: &Contacts) -> Result<(), StateError> {
-        document::store(&self.directory.join("contacts.json"), contacts)
-    }
-
-    /// What keeping watch remembers.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn watch(&self) -> Result<WatchDocument, StateError> {
-        let path = self.directory.join("watch.json");
-        let watch: Option<WatchDocument> = document::load(&path)?;
-        self.check(&path, watch.as_ref().map(|watch| &watch.origin))?;
-        Ok(watch.unwrap_or_else(|| WatchDocument::new(self.origin.clone())))
-    }
-
-    /// Remembers it.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn store_watch(&self, watch: &WatchDocument) -> Result<(), StateError> {
-        document::store(&self.directory.join("watch.json"), watch)
-    }
-
     /// Takes the right to keep watch over this log, which outlives this opening of the home.
     ///
     /// # Errors
     /// [`StateError::Lock`].
     pub fn lock_watch(&self) -> Result<WatchLock, StateError> {
         Ok(WatchLock::take(&self.directory)?)
-    }
-
-    /// The log's distinguished heads.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn heads(&self) -> Result<HeadsDocument, StateError> {
-        let path = self.directory.join("heads.json");
-        let heads: Option<HeadsDocument> = document::load(&path)?;
-        self.check(&path, heads.as_ref().map(|heads| &heads.origin))?;
-        Ok(heads.unwrap_or_else(|| HeadsDocument::new(self.origin.clone())))
-    }
-
-    /// Remembers the log's distinguished heads.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn store_heads(&self, heads: &HeadsDocument) -> Result<(), StateError> {
-        document::store(&self.directory.join("heads.json"), heads)
-    }
-
-    /// The configuration and the policy with which the log was used last.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn trust(&self) -> Result<Option<TrustDocument>, StateError> {
-        let path = self.directory.join("trust.json");
-        let trust: Option<TrustDocument> = document::load(&path)?;
-        self.check(&path, trust.as_ref().map(|trust| &trust.origin))?;
-        Ok(trust)
-    }
-
-    /// Remembers them.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn store_trust(&self, trust: &TrustDocument) -> Result<(), StateError> {
-        document::store(&self.directory.join("trust.json"), trust)
-    }
-
-    /// Where the log ended, if it was handed over to another.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn end(&self) -> Result<Option<EndDocument>, StateError> {
-        let path = self.directory.join("end.json");
-        let end: Option<EndDocument> = document::load(&path)?;
-        self.check(&path, end.as_ref().map(|end| &end.origin))?;
-        Ok(end)
-    }
-
-    /// Remembers it.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn store_end(&self, end: &EndDocument) -> Result<(), StateError> {
-        document::store(&self.directory.join("end.json"), end)
-    }
-
-    /// The logs that were handed over to this one.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn predecessors(&self) -> Result<PredecessorsDocument, StateError> {
-        let path = self.directory.join("predecessors.json");
-        let document: Option<PredecessorsDocument> = document::load(&path)?;
-        self.check(&path, document.as_ref().map(|document| &document.origin))?;
-        Ok(document.unwrap_or_else(|| PredecessorsDocument::new(self.origin.clone())))
-    }
-
-    /// Remembers them.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn store_predecessors(&self, predecessors: &PredecessorsDocument) -> Result<(), StateError> {
-        document::store(&self.directory.join("predecessors.json"), predecessors)
     }
 
     /// One's own account under `label`.

@@ -168,9 +168,8 @@ fn a_label_that_was_proven_cannot_be_denied() {
 fn what_never_expires_is_not_called_expired() {
     let server = Server::start();
     publish(&server, &genesis());
-    server.lie(|_, request| {
-        (request.path == "/v1/search").then(|| Response::problem(Problem::ExpiredVersion))
-    });
+    server
+        .lie(|_, request| (request.path == "/v1/search").then(|| Response::problem(Problem::ExpiredVersion)));
     let (verdict, value) = Person::new(&server).json(&["lookup", "bob"]);
     assert_eq!((verdict, &value["reason"]), (Verdict::Withheld, &json!("never_expires")));
 }

@@ -13,6 +13,11 @@ fn all_ways_to_type_a_name_are_one_account() {
     assert_eq!(server.world().log.greatest(BOB), Some(0));
     for typed in ["bob", "BOB", "Bob"] {
         assert_eq!(alice.done(&["lookup", typed])["label"], "bob");
+        assert_eq!(alice.done(&["proof", "export", typed])["label"], "bob");
+        alice.done(&["contacts", "--ignore", typed]);
+        alice.done(&["contacts", "--watch", typed]);
+        bob.done(&["prekeys", "--label", typed]);
+        bob.done(&["monitor", "--accept", typed]);
     }
     alice.done(&["register", "+49 (151) 1234-5678"]);
     alice.done(&["safety-number", "BOB", "--from", "+4915112345678"]);

@@ -77,12 +77,7 @@ fn both_heads_are_told_when_they_cannot_be_reconciled_and_evidence_when_there_is
     server.world().log = branch(&base, 6, b"left");
     alice.done(&["lookup", "bob"]);
     server.world().log = branch(&base, 9, b"right");
-    server.lie(|_, request| {
-        request
-            .path
-            .starts_with("/tile/")
-            .then(|| Response::problem(Problem::NotFound))
-    });
+    server.lie(|_, request| request.path.starts_with("/tile/").then(|| Response::problem(Problem::NotFound)));
     let lookup = ["lookup", "bob", "--auditor", url.as_str()];
     assert_eq!(alice.run(&lookup).verdict, Verdict::Unreconciled);
     assert_eq!(sizes(&told), [6, 9]);

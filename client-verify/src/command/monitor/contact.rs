@@ -6,7 +6,7 @@ use super::{Event, Round};
 use crate::{
     command::{
         context::{Context, now},
-        operation::{ContactMonitor, monitoring_declined},
+        operation::{contact_monitor, monitoring_declined},
         outcome::Failure,
     },
     http::printable,
@@ -20,7 +20,7 @@ use crate::{
 /// # Errors
 /// The verdicts of a look-up; [`Verdict::Withheld`] if the log declines.
 pub(super) async fn monitor(context: &mut Context, label: &[u8], round: &mut Round) -> Result<(), Failure> {
-    let verified = match context.perform(&ContactMonitor { label }).await.map_err(monitoring_declined) {
+    let verified = match context.perform(&contact_monitor(label)).await.map_err(monitoring_declined) {
         Ok(verified) => verified,
         Err(failure) if failure.reason == "expired_version" => {
             // What nobody can be shown any more, nobody can miss.

@@ -9,7 +9,7 @@ use keyglass_account::safety_number::SafetyNumber;
 use keyglass_crypto::sign::VerifyingKey;
 
 pub(super) use pending::find_out as find_out_pending;
-pub(super) use publish::{Authority, Change, Published, change, identity};
+pub(super) use publish::{Authority, Change, Published, change, identity, settle_open};
 pub(super) use standing::{known, last_valid, learn, owned, take_over};
 
 use super::{

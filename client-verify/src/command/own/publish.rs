@@ -138,7 +138,10 @@ pub async fn change(
 }
 
 /// Finds out what became of the version of an earlier run; one that is not in the log is sent again.
-async fn settle_open(context: &mut Context, account: &mut OwnAccount) -> Result<(), Failure> {
+///
+/// # Errors
+/// The verdicts of a look-up and of a request.
+pub async fn settle_open(context: &mut Context, account: &mut OwnAccount) -> Result<(), Failure> {
     if !pending::find_out(context, account).await? {
         return Ok(());
     }
