@@ -7,9 +7,12 @@
 //! The groups have five characters, the last one may have fewer. Put together they are the base32 (RFC 4648 section 6, without
 //! padding) of the bytes and of the first four bytes of SHA-256(prefix ‖ 0x00 ‖ bytes). Reading forgives lower case, spaces,
 //! line breaks and dashes in other places, and nothing else: a character that was mistyped is noticed.
+//!
+//! What is written so may be a secret: nothing but the result stays behind in memory.
 
 use keyglass_crypto::hash::sha256;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// The alphabet of base32.
 const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
@@ -40,9 +43,13 @@ pub enum TextCodeError {
 /// The code of `bytes`, of the kind that `prefix` names: upper-case letters and digits.
 #[must_use]
 pub fn encode(prefix: &str, bytes: &[u8]) -> String {
-    let mut all = bytes.to_vec();
-    all.extend(checksum(prefix, bytes));
-    let mut text = prefix.to_owned();
+    // Nothing grows beyond what is allotted, so that no copy is left where it was.
+    let length = bytes.len().saturating_add(CHECKSUM);
+    let mut all = Zeroizing::new(Vec::with_capacity(length));
+    all.extend_from_slice(bytes);
+    all.extend_from_slice(&checksum(prefix, bytes));
+    let mut text = String::with_capacity(prefix.len().saturating_add(length.saturating_mul(2)));
+    text.push_str(prefix);
     for (index, symbol) in symbols(&all).enumerate() {
         if index % GROUP == 0 {
             text.push('-');
@@ -60,13 +67,15 @@ pub fn decode(prefix: &'static str, text: &str) -> Result<Vec<u8>, TextCodeError
     if text.len() > MAX_TEXT_LEN {
         return Err(TextCodeError::TooLong);
     }
-    let compact = |text: &str| -> String {
+    let compact = |text: &str| -> Zeroizing<String> {
+        let mut compact = Zeroizing::new(String::with_capacity(text.len()));
         let kept = text.chars().filter(|c| !c.is_ascii_whitespace() && *c != '-');
-        kept.map(|c| c.to_ascii_uppercase()).collect()
+        compact.extend(kept.map(|c| c.to_ascii_uppercase()));
+        compact
     };
     let text = compact(text);
-    let digits = text.strip_prefix(&compact(prefix)).ok_or(TextCodeError::Prefix(prefix))?;
-    let mut bytes = Vec::with_capacity(digits.len().saturating_mul(5) / 8);
+    let digits = text.strip_prefix(compact(prefix).as_str()).ok_or(TextCodeError::Prefix(prefix))?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(digits.len().saturating_mul(5) / 8));
     let (mut bits, mut held) = (0_u32, 0_u32);
     for c in digits.bytes() {
         let value = ALPHABET.iter().position(|symbol| *symbol == c).ok_or(TextCodeError::Character)?;
@@ -84,7 +93,7 @@ pub fn decode(prefix: &'static str, text: &str) -> Result<Vec<u8>, TextCodeError
     if bits >= 5 || held != 0 || sum != checksum(prefix, &bytes) {
         return Err(TextCodeError::Checksum);
     }
-    Ok(bytes)
+    Ok(core::mem::take(&mut *bytes))
 }
 
 fn checksum(prefix: &str, bytes: &[u8]) -> [u8; CHECKSUM] {

@@ -55,10 +55,10 @@ pub enum Step {
 /// Makes `path` hold `bytes`, readable by its owner only.
 ///
 /// When this returns `Ok`, the bytes are durable. When it returns an error or never returns, the file holds either what it
-/// held before or all of `bytes`.
+/// held before or all of `bytes`. What could not be read again is not written.
 ///
 /// # Errors
-/// [`FileError::Io`].
+/// [`FileError`].
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     replace_observed(path, bytes, |_| Ok(()))
 }
@@ -69,6 +69,9 @@ pub(super) fn replace_observed(
     bytes: &[u8],
     mut after: impl FnMut(Step) -> io::Result<()>,
 ) -> Result<(), FileError> {
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE) {
+        return Err(FileError::TooLong { path: path.to_path_buf() });
+    }
     let directory = path.parent().unwrap_or(Path::new("."));
     // One process holds the home's lock, so one fixed name is enough, and a leftover of a crash is simply overwritten.
     let temporary = path.with_extension("new");
@@ -183,6 +186,16 @@ mod tests {
             replace(&path, b"newer").unwrap();
             assert_eq!(read(&path).unwrap().unwrap().as_slice(), b"newer");
         }
+    }
+
+    #[test]
+    fn what_could_not_be_read_again_is_not_written() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("state.json");
+        replace(&path, b"old").unwrap();
+        let long = vec![b' '; usize::try_from(MAX_FILE).unwrap() + 1];
+        assert!(matches!(replace(&path, &long), Err(FileError::TooLong { .. })));
+        assert_eq!(read(&path).unwrap().unwrap().as_slice(), b"old");
     }
 
     #[test]

@@ -35,6 +35,9 @@ use super::{
     lock::{Lock, WatchLock},
 };
 
+/// The most files of evidence that are kept about one log, whoever sends more.
+const MAX_EVIDENCE: usize = 64;
+
 /// The file that says what the directory is, and its contents.
 const MARK: (&str, &[u8]) = ("keyglass-home", b"keyglass home 1\n");
 
@@ -200,7 +203,8 @@ impl Home {
         }
     }
 
-    /// Keeps a file of evidence, under a name made from its contents, and says where it is.
+    /// Keeps a file of evidence, under a name made from its contents, and says where it is. Where there are [`MAX_EVIDENCE`]
+    /// files already, each of which convicts, a further one is not kept, and one of those is named.
     ///
     /// # Errors
     /// [`StateError`].
@@ -208,6 +212,10 @@ impl Home {
         let directory = self.directory.join("evidence");
         file::make_directory(&directory)?;
         let path = directory.join(format!("{}.evidence", name(evidence)));
+        let kept = self.evidence()?;
+        if let Some(first) = kept.first().filter(|_| kept.len() >= MAX_EVIDENCE && !kept.contains(&path)) {
+            return Ok(first.clone());
+        }
         file::replace(&path, evidence)?;
         Ok(path)
     }

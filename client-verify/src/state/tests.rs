@@ -328,4 +328,28 @@ fn evidence_is_kept_under_a_name_of_its_own() {
     let b = home.keep_evidence(b"b").unwrap();
     assert_ne!(a, b);
     assert_eq!(fs::read(a).unwrap(), b"a");
+    // However much somebody sends, it does not fill the disk.
+    for n in 0..100_u8 {
+        let path = home.keep_evidence(&[n]).unwrap();
+        assert!(path.is_file());
+    }
+    assert_eq!(home.evidence().unwrap().len(), 64);
+    assert_eq!(home.keep_evidence(b"b").unwrap(), b);
+}
+
+#[test]
+fn whoever_comes_while_a_home_is_being_made_finds_it_busy_and_not_foreign() {
+    for _ in 0..50 {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("home");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let opened = Home::open(&path, ORIGIN);
+                    assert!(matches!(opened, Ok(_) | Err(StateError::Lock(_))), "{opened:?}");
+                });
+            }
+        });
+        Home::open(&path, ORIGIN).unwrap();
+    }
 }
