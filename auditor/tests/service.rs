@@ -163,6 +163,27 @@ async fn a_reported_head_that_is_too_new_is_compared_later() {
 }
 
 #[tokio::test]
+async fn what_a_client_saw_first_agrees_once_it_is_replayed() {
+    let world = World::new().await;
+    world.publish(&honest(9), &ALL);
+    let served = Served::start(&world, 1000).await;
+    served.round().await;
+    assert_eq!(served.standing(&world.keys.note(&honest(11), &[0, 1])).await, "open");
+    let clients = async || {
+        let status = served.json("/v1/status").await;
+        let points = status["logs"][0]["vantage_points"].as_array().unwrap().clone();
+        points.into_iter().find(|point| point["kind"] == "client").unwrap()["state"].clone()
+    };
+    assert_eq!(clients().await, "ahead");
+    world.publish(&honest(10), &ALL);
+    served.round().await;
+    assert_eq!(clients().await, "ahead");
+    world.publish(&honest(11), &ALL);
+    served.round().await;
+    assert_eq!(clients().await, "agrees");
+}
+
+#[tokio::test]
 async fn bad_requests_are_told_apart_and_change_nothing() {
     let world = World::new().await;
     world.publish(&honest(9), &ALL);

@@ -209,7 +209,7 @@ pub(super) fn verdict(verdict: Option<Verdict>) -> Markup {
 pub(super) fn state(state: WitnessState) -> Markup {
     let (words, tone) = match state {
         WitnessState::Agrees => ("agrees", "good"),
-        WitnessState::Ahead => ("ahead of the log", "warn"),
+        WitnessState::Ahead => ("newer than what was verified here", "warn"),
         WitnessState::Disputed => ("disagrees", "bad"),
         WitnessState::Contradicts => ("contradicts, with evidence", "bad"),
         WitnessState::Never => ("has shown nothing", "warn"),

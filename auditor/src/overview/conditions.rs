@@ -102,10 +102,12 @@ fn witness(witness: &WitnessReport) -> Option<Condition> {
         WitnessState::Contradicts => ("witness_contradicts", Verdict::Misbehaving, Level::Certain),
     };
     let detail = match (&witness.detail, witness.state) {
-        (Some(detail), _) => detail.clone(),
-        (None, WitnessState::Never) => "it has never cosigned a checkpoint of this log".to_owned(),
-        (None, _) => "it shows another head than the log".to_owned(),
+        (Some(detail), _) => detail.as_str(),
+        (None, WitnessState::Never) => "has never cosigned a checkpoint of this log",
+        (None, _) => "shows another head than the log",
     };
+    // Where it is told, nothing else says whom it is about.
+    let detail = format!("witness {}: {detail}", witness.name);
     Some(Condition { kind, subject: witness.name.clone(), verdict, detail, level })
 }
 

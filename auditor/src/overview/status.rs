@@ -155,6 +155,9 @@ impl LogStatus {
                 entry.heads = entry.heads.saturating_add(1);
             }
         }
+        if report.verdict < Verdict::Unreconciled {
+            state.settle(report.tree_size);
+        }
         let replayed = (report.tree_size, report.audit.tree_size);
         let advanced = state.advanced.filter(|(before, at)| *before == replayed && *at <= now);
         let advanced = advanced.map_or(now, |(_, at)| at);
@@ -261,6 +264,15 @@ impl State {
             heads: 0,
             detail: None,
         }))
+    }
+
+    /// What was newer than what was replayed has been compared by now, and nothing contradicts anything.
+    fn settle(&mut self, replayed: u64) {
+        for point in self.vantage_points.values_mut() {
+            if point.state == WitnessState::Ahead && point.size.is_some_and(|size| size <= replayed) {
+                point.state = WitnessState::Agrees;
+            }
+        }
     }
 
     fn head(&self, report: &Report) -> Option<HeadOverview> {
