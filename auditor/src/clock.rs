@@ -1,7 +1,6 @@
 //! The time, as an argument: whatever reads a clock takes one of these.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
+pub use keyglass_service::clock::SystemClock;
 use keyglass_tlog::time::UnixMillis;
 
 /// Tells the time.
@@ -10,13 +9,8 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> UnixMillis;
 }
 
-/// The machine's clock. Before 1970 it reads 1970.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
-
 impl Clock for SystemClock {
     fn now(&self) -> UnixMillis {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        self.millis()
     }
 }

@@ -3,8 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs::File,
-    io::{self, Read as _},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -14,8 +13,9 @@ use keyglass_gossip::{
     book::Book,
     evidence::{EvidenceId, Held},
     head::Head,
-    net::{Fetch, Gossip, Host, Settings},
-    peers::{self, MAX_PEERS_LEN, Peer, PeersError},
+    metrics::GossipMetrics,
+    net::{Fetch, Gossip, Host, Outcome, PEER_DEADLINE, Settings},
+    peers::{self, Peer, PeersFileError},
     store::StoreError,
     trust::{KnownLog, Trust},
 };
@@ -33,28 +33,12 @@ use crate::{
     records::{Records, Source, Standing},
 };
 
-/// How long a peer may take to answer.
-const PEER_DEADLINE: Duration = Duration::from_secs(5);
-
 /// Why there is no gossip.
 #[derive(Debug, Error)]
 pub enum GossipError {
-    /// The file of peers cannot be read.
-    #[error("{}: {error}", .path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What went wrong.
-        error: io::Error,
-    },
-    /// The file of peers is none.
-    #[error("{}: {error}", .path.display())]
-    Peers {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        error: PeersError,
-    },
+    /// The file of peers cannot be read, or is none.
+    #[error(transparent)]
+    Peers(#[from] PeersFileError),
     /// Evidence to pass on cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -98,22 +82,23 @@ impl Running {
         file: PathBuf,
         period: Duration,
         roots: &[CertificateDer<'_>],
+        metrics: GossipMetrics,
     ) -> Result<Self, GossipError> {
-        let peers = read(&file)?;
+        let peers = peers::read(&file)?;
         let roots: Vec<&[u8]> = roots.iter().map(AsRef::as_ref).collect();
         let fetch = Fetch::new(PEER_DEADLINE, &roots).map_err(GossipError::Client)?;
         let mut hung_up = signal(SignalKind::hangup()).map_err(GossipError::System)?;
         let (logs, book) = (Arc::clone(logs), Arc::clone(book));
-        let sharing = tokio::spawn(share(Arc::clone(&logs), Arc::clone(&book)));
+        let sharing = tokio::spawn(share(Arc::clone(&logs), Arc::clone(&book), metrics.clone()));
         let settings = Settings { period, ..Settings::default() };
         tracing::info!(peers = peers.len(), "gossip");
-        let gossip = Gossip::start(Arc::new(Gossiper { logs, book }), fetch, peers, settings);
+        let gossip = Gossip::start(Arc::new(Gossiper { logs, book, metrics }), fetch, peers, settings);
         let (stop, mut stopped) = tokio::sync::oneshot::channel();
         let gossip = tokio::spawn(async move {
             loop {
                 tokio::select! {
                     _ = &mut stopped => break,
-                    _ = hung_up.recv() => match read(&file) {
+                    _ = hung_up.recv() => match peers::read(&file) {
                         Ok(peers) => {
                             tracing::info!(peers = peers.len(), "the peers were read again");
                             gossip.replace_peers(peers);
@@ -138,18 +123,9 @@ impl Running {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<Peer>, GossipError> {
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(MAX_PEERS_LEN).unwrap_or(u64::MAX).saturating_add(1);
-    File::open(path)
-        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
-        .map_err(|error| GossipError::File { path: path.to_owned(), error })?;
-    peers::parse(&bytes).map_err(|error| GossipError::Peers { path: path.to_owned(), error })
-}
-
 /// Whenever something has changed, has what this auditor's own rounds found go to its peers, and what they know to the
 /// directories of the logs: also after a start, and for a log that could not be opened when it came.
-async fn share(logs: Arc<Logs>, book: Arc<Book>) {
+async fn share(logs: Arc<Logs>, book: Arc<Book>, metrics: GossipMetrics) {
     let (mut changes, mut given, mut taken) = (logs.changes(), BTreeSet::new(), BTreeSet::new());
     loop {
         for log in logs.all() {
@@ -179,6 +155,7 @@ async fn share(logs: Arc<Logs>, book: Arc<Book>) {
                 }
             }
         }
+        metrics.held(&book.holdings());
         if changes.changed().await.is_err() {
             return;
         }
@@ -202,6 +179,7 @@ async fn take(log: &Followed, book: &Arc<Book>, id: EvidenceId) -> bool {
 struct Gossiper {
     logs: Arc<Logs>,
     book: Arc<Book>,
+    metrics: GossipMetrics,
 }
 
 impl Host for Gossiper {
@@ -227,9 +205,14 @@ impl Host for Gossiper {
 
     async fn convicted(&self, held: &Held) {
         tracing::error!(origin = held.origin(), evidence = %held.id(), "a log signed two histories");
+        self.metrics.held(&self.book.holdings());
         if let Some(log) = self.logs.by_origin(held.origin()) {
             // If not now, with the log's next round.
             take(log, &self.book, held.id()).await;
         }
+    }
+
+    fn observe(&self, outcome: Outcome) {
+        self.metrics.observe(outcome);
     }
 }

@@ -154,7 +154,7 @@ impl RunError {
             | Self::UnknownWitness(_)
             | Self::WitnessAddress { .. } => Verdict::Usage,
             Self::OfLog { error, .. } => error.verdict(),
-            Self::Gossip(GossipError::File { .. } | GossipError::Peers { .. }) => Verdict::Usage,
+            Self::Gossip(GossipError::Peers(_)) => Verdict::Usage,
             Self::Data(DataError::Key(error)) if KeyFileError::is_of_passphrase(error) => Verdict::Usage,
             Self::Data(_)
             | Self::Records(_)

@@ -67,7 +67,7 @@ pub async fn serve(cli: &Cli) -> Result<Verdict, RunError> {
     let stop = stop_signal()?;
     let Common { listen, rate_limit, .. } = options.common;
     let server = Listening::start(listen, &logs, sources(&plans), &metrics, rate_limit, tls)?;
-    let start = |peers| Running::start(&logs, &book, peers, options.gossip_period, &roots);
+    let start = |peers| Running::start(&logs, &book, peers, options.gossip_period, &roots, metrics.gossip());
     let gossip = options.peers.map(start).transpose()?;
     let mut tasks = JoinSet::new();
     tasks.spawn(watch_for_alerts(Arc::clone(&logs), Arc::clone(&desk)));

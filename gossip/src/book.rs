@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::{
     decide::Tree,
     evidence::{EvidenceId, Held, NotEvidence},
-    holdings::{Holdings, MAX_DISOWNED, Offer, Summary},
+    holdings::{Holdings, Offer, Summary},
     listing,
     store::{Store, StoreError},
     trust::Trust,
@@ -98,7 +98,7 @@ impl Book {
     /// # Errors
     /// [`NotKept`].
     pub fn keep_text(&self, text: &[u8]) -> Result<Kept, NotKept> {
-        self.keep_held(Held::read(text, &self.trust())?)
+        self.keep_verified(|trust| Held::read(text, trust))
     }
 
     /// Verifies evidence and keeps it, if it says something new.
@@ -106,11 +106,16 @@ impl Book {
     /// # Errors
     /// [`NotKept`].
     pub fn keep(&self, evidence: Evidence) -> Result<Kept, NotKept> {
-        self.keep_held(Held::verify(evidence, &self.trust())?)
+        self.keep_verified(|trust| Held::verify(evidence, trust))
     }
 
-    fn keep_held(&self, held: Held) -> Result<Kept, NotKept> {
+    /// Verification is part of the writing: no other trust comes between it and what is held.
+    fn keep_verified(
+        &self,
+        verify: impl FnOnce(&Trust) -> Result<Held, NotEvidence>,
+    ) -> Result<Kept, NotKept> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = verify(&self.trust())?;
         let Offer::New { instead_of } = self.holdings().offer(&held) else {
             return Ok(Kept { held, new: false });
         };
@@ -144,8 +149,8 @@ impl Book {
     }
 
     /// Notes down that an operator has dealt with all evidence that is held against a log. `own` is the tree that this party
-    /// goes on from; any other in that evidence is disowned. `record` says who, when and why; it is kept. Gives the evidence
-    /// that is resolved by it.
+    /// goes on from; see [`Resolved`](crate::holdings::Resolved). `record` says who, when and why; it is kept. Gives the
+    /// evidence that is resolved by it.
     ///
     /// # Errors
     /// [`NotResolved`].
@@ -160,11 +165,9 @@ impl Book {
         if holdings.stops(origin).is_none() {
             return Err(NotResolved::NothingHeld);
         }
-        let trees = holdings.to_disown(origin, own);
-        // What was disowned before and is in no evidence any more is forgotten, so that the list does not grow for ever.
-        let trees: Vec<Tree> = trees.into_iter().take(MAX_DISOWNED).collect();
-        self.store.resolve(origin, &trees, record)?;
-        holdings.disown(origin, trees);
+        let resolved = holdings.resolution(origin, own);
+        self.store.resolve(origin, &resolved, record)?;
+        holdings.resolve(origin, resolved);
         Ok(holdings.about(origin).to_vec())
     }
 
@@ -178,19 +181,15 @@ impl Book {
 }
 
 fn load(store: &Store, trust: &Trust) -> Result<Holdings, StoreError> {
-    let (mut holdings, mut renamed) = (Holdings::default(), Vec::new());
+    let mut holdings = Holdings::default();
     store.for_each(|id, text| match Held::read(text.as_bytes(), trust) {
-        Ok(held) if held.id() == id => holdings.hold(&held),
-        Ok(held) => renamed.push((id, held)),
+        // A policy with other witnesses, or in another order, gives evidence another canonical form. What is stored stays: it
+        // may have lines of witnesses that come back.
+        Ok(held) => holdings.hold(&held.stored_as(id, text)),
         Err(error) => tracing::warn!(%id, %error, "evidence does not count under the policy now"),
     })?;
-    // A policy with other witnesses, or in another order, gives evidence another canonical form.
-    for (id, held) in renamed {
-        store.put(&held.id(), held.text(), Some(&id))?;
-        holdings.hold(&held);
-    }
-    for (origin, trees) in store.disowned()? {
-        holdings.disown(&origin, trees);
+    for (origin, resolved) in store.resolved()? {
+        holdings.resolve(&origin, resolved);
     }
     Ok(holdings)
 }

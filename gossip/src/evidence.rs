@@ -88,11 +88,17 @@ impl Held {
         Ok(Self {
             id,
             origin,
-            kind: kind(&canonical),
+            kind: canonical.kind(),
             trees,
             faulty: conviction.faulty_witnesses().to_vec(),
             text,
         })
+    }
+
+    /// The same evidence under the name and in the text that it is stored in, which may have been canonical under another
+    /// policy: lines of witnesses that are not in this one are worth keeping.
+    pub(crate) fn stored_as(self, id: EvidenceId, text: String) -> Self {
+        Self { id, text, ..self }
     }
 
     /// Its name.
@@ -166,15 +172,6 @@ fn canonical(evidence: Evidence, log: &KnownLog) -> Evidence {
             Evidence::Inconsistent { a: trim(a), b: trim(b), root, proof }
         }
         Evidence::AfterHandover { a, b } => Evidence::AfterHandover { a: trim(a), b: trim(b) },
-    }
-}
-
-fn kind(evidence: &Evidence) -> &'static str {
-    match evidence {
-        Evidence::SameSize { .. } => "same-size",
-        Evidence::EmptyTree { .. } => "empty-tree",
-        Evidence::Inconsistent { .. } => "inconsistent",
-        Evidence::AfterHandover { .. } => "after-handover",
     }
 }
 

@@ -50,6 +50,9 @@ impl Head {
     pub fn verify(note: &SignedNote, trust: &Trust) -> Result<Self, HeadError> {
         let checkpoint = Checkpoint::from_note(note)?;
         let log = trust.log(checkpoint.origin()).ok_or(HeadError::UnknownOrigin)?;
+        if !log.has_signed(note) {
+            return Err(HeadError::NotSigned);
+        }
         let note = log.trim(note).ok_or(HeadError::NotSigned)?;
         let tree = Tree { size: checkpoint.tree_size(), root: *checkpoint.root() };
         Ok(Self { origin: checkpoint.origin().to_owned(), tree, note })

@@ -14,9 +14,6 @@ use crate::{
 /// name further witnesses, or tell of a fork that was not resolved.
 pub const MAX_PER_LOG: usize = 16;
 
-/// The most trees that a resolution can name.
-pub const MAX_DISOWNED: usize = 2 * MAX_PER_LOG;
-
 /// What is remembered of a piece of evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
@@ -52,21 +49,63 @@ pub enum Offer {
     },
 }
 
+/// What an operator has dealt with, of one log. It names nothing that is in no evidence, so it is as bounded as that.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resolved {
+    /// Trees of which this party knows that they are of another history than its own: every contradiction with one of them
+    /// is dealt with, since a peer may go on showing it beside whatever the log signs.
+    pub disowned: BTreeSet<Tree>,
+    /// Contradictions between two trees neither of which is this party's own, each in ascending order. One of the two may be
+    /// of its own history, so that a later contradiction with it may be a new fork: these are dealt with as they are, and
+    /// nothing else.
+    pub settled: BTreeSet<(Tree, Tree)>,
+}
+
+impl Resolved {
+    /// Whether an operator has dealt with this contradiction.
+    fn covers(&self, trees: &[Tree]) -> bool {
+        trees.iter().any(|tree| self.disowned.contains(tree)) || self.settled.contains(&pair(trees))
+    }
+
+    /// Deals with a contradiction, given the tree that this party goes on from.
+    fn deal_with(&mut self, held: &Summary, own: Option<&Tree>) {
+        match (held.trees.as_slice(), own) {
+            // Nobody goes on from a tree that cannot be.
+            ([impossible], _) => {
+                self.disowned.insert(*impossible);
+            }
+            // Where the log goes on beyond the end that it declared, it is the declaration that does not count, else the rest.
+            ([declared, beyond], Some(own)) if held.kind == "after-handover" => {
+                let goes_on = own.size > declared.size || (own.size == declared.size && own != declared);
+                self.disowned.insert(if goes_on { *declared } else { *beyond });
+            }
+            (trees, Some(own)) if trees.contains(own) => {
+                self.disowned.extend(trees.iter().filter(|tree| *tree != own));
+            }
+            (trees, _) => {
+                self.settled.insert(pair(trees));
+            }
+        }
+    }
+}
+
+/// The two trees of a contradiction in ascending order, twice the same where there is one.
+fn pair(trees: &[Tree]) -> (Tree, Tree) {
+    let impossible = Tree { size: 0, root: [0; 32] };
+    let (first, last) = (trees.first().unwrap_or(&impossible), trees.last().unwrap_or(&impossible));
+    (*first.min(last), *first.max(last))
+}
+
 #[derive(Debug, Clone, Default)]
 struct OfLog {
     /// In the order in which they came.
     held: Vec<Summary>,
-    disowned: BTreeSet<Tree>,
+    resolved: Resolved,
 }
 
 impl OfLog {
-    /// Whether an operator has dealt with this contradiction.
-    fn is_resolved(&self, trees: &[Tree]) -> bool {
-        trees.iter().any(|tree| self.disowned.contains(tree))
-    }
-
     fn unresolved(&self) -> Option<&Summary> {
-        self.held.iter().find(|held| !self.is_resolved(&held.trees))
+        self.held.iter().find(|held| !self.resolved.covers(&held.trees))
     }
 }
 
@@ -86,7 +125,7 @@ impl Holdings {
         if log.held.iter().any(|known| known.id == held.id()) {
             return Offer::Known;
         }
-        let stops = !log.is_resolved(held.trees());
+        let stops = !log.resolved.covers(held.trees());
         let is_needed = log.held.is_empty() || (stops && log.unresolved().is_none());
         let named: BTreeSet<&Name> = log.held.iter().flat_map(|known| &known.faulty).collect();
         let names_more = held.faulty_witnesses().iter().any(|name| !named.contains(name));
@@ -118,17 +157,30 @@ impl Holdings {
         self.logs.get(origin)?.unresolved()
     }
 
-    /// The trees that a resolution disowns: those of all evidence about the log but `own`, the one that the witness goes on
-    /// from. A later contradiction with one of them is known, and stops nothing; any other does.
+    /// What is resolved once an operator has dealt with all evidence about a log. `own` is the tree that this party goes on
+    /// from, if it has one. What was dealt with before stays so for as long as evidence of it is held.
     #[must_use]
-    pub fn to_disown(&self, origin: &str, own: Option<&Tree>) -> BTreeSet<Tree> {
-        let held = self.logs.get(origin).map(|log| log.held.as_slice()).unwrap_or_default();
-        held.iter().flat_map(|held| &held.trees).filter(|tree| Some(*tree) != own).copied().collect()
+    pub fn resolution(&self, origin: &str, own: Option<&Tree>) -> Resolved {
+        let Some(log) = self.logs.get(origin) else { return Resolved::default() };
+        let mut resolved = Resolved::default();
+        for held in &log.held {
+            let known = held.trees.iter().filter(|tree| log.resolved.disowned.contains(tree));
+            resolved.disowned.extend(known);
+            if log.resolved.settled.contains(&pair(&held.trees)) {
+                resolved.settled.insert(pair(&held.trees));
+            }
+        }
+        for held in &log.held {
+            if !resolved.covers(&held.trees) {
+                resolved.deal_with(held, own);
+            }
+        }
+        resolved
     }
 
-    /// Takes over a resolution.
-    pub fn disown(&mut self, origin: &str, trees: impl IntoIterator<Item = Tree>) {
-        self.logs.entry(origin.to_owned()).or_default().disowned.extend(trees);
+    /// Takes over what is resolved of a log, instead of what was before.
+    pub fn resolve(&mut self, origin: &str, resolved: Resolved) {
+        self.logs.entry(origin.to_owned()).or_default().resolved = resolved;
     }
 
     /// What is held about a log, the oldest first.
@@ -170,7 +222,10 @@ impl Holdings {
 
 #[cfg(test)]
 mod tests {
-    use keyglass_tlog::evidence::Evidence;
+    use keyglass_tlog::{
+        evidence::Evidence,
+        relate::{Relation, relate},
+    };
 
     use super::*;
     use crate::testkit::{Branch, HONEST, ORIGIN, trust};
@@ -214,7 +269,7 @@ mod tests {
         assert_eq!(holdings.after(None).count(), MAX_PER_LOG);
         // Resolved, all of it, and forked again: there is room for what stops the log anew.
         let own = HONEST.head(9);
-        holdings.disown(ORIGIN, holdings.to_disown(ORIGIN, Some(own.tree())));
+        holdings.resolve(ORIGIN, holdings.resolution(ORIGIN, Some(own.tree())));
         assert!(holdings.stops(ORIGIN).is_none());
         let again = fork(77, 9, &[]);
         assert!(matches!(take(&mut holdings, &again), Offer::New { instead_of: Some(_) }));
@@ -226,19 +281,68 @@ mod tests {
         let mut holdings = Holdings::default();
         let own = HONEST.head(5);
         let _ = take(&mut holdings, &fork(1, 5, &[]));
-        let disowned = holdings.to_disown(ORIGIN, Some(own.tree()));
-        assert_eq!(disowned.len(), 1);
-        holdings.disown(ORIGIN, disowned);
+        let resolved = holdings.resolution(ORIGIN, Some(own.tree()));
+        assert_eq!((resolved.disowned.len(), resolved.settled.len()), (1, 0));
+        holdings.resolve(ORIGIN, resolved);
         assert!(holdings.stops(ORIGIN).is_none() && holdings.stopped().next().is_none());
         // A peer that still has the disowned head contradicts the log's later ones, which is nothing new.
-        let late = Branch { fork_at: 0, branch: 1 };
-        let (a, b) = (late.note(5, &[]), HONEST.note(8, &[]));
-        let relation = keyglass_tlog::relate::relate(&a, &b, |id| Ok::<_, ()>(HONEST.node(id))).unwrap();
-        let keyglass_tlog::relate::Relation::Contradicts(evidence) = relation else { panic!() };
-        let late = Held::verify(evidence, &trust(0)).unwrap();
+        let late = beside(Branch { fork_at: 0, branch: 1 }, 5, 8);
         assert_eq!(take(&mut holdings, &late), Offer::NothingNew);
         assert!(matches!(take(&mut holdings, &fork(2, 5, &[])), Offer::New { .. }));
         assert!(holdings.stops(ORIGIN).is_some());
+    }
+
+    /// A head of another history beside a larger one of the honest history.
+    fn beside(fork: Branch, size: u64, honest: u64) -> Held {
+        let (a, b) = (fork.note(size, &[]), HONEST.note(honest, &[]));
+        let relation = relate(&a, &b, |id| Ok::<_, ()>(HONEST.node(id))).unwrap();
+        let Relation::Contradicts(evidence) = relation else { panic!("no contradiction") };
+        Held::verify(evidence, &trust(0)).unwrap()
+    }
+
+    #[test]
+    fn a_head_of_ones_own_history_is_never_disowned() {
+        let mut holdings = Holdings::default();
+        let own = HONEST.head(12);
+        // Found by others, with another head of this party's history than its latest.
+        let first = beside(Branch { fork_at: 0, branch: 1 }, 5, 8);
+        let _ = take(&mut holdings, &first);
+        holdings.resolve(ORIGIN, holdings.resolution(ORIGIN, Some(own.tree())));
+        assert!(holdings.stops(ORIGIN).is_none());
+        assert_eq!(take(&mut holdings, &first), Offer::Known);
+        // The log forks again, and whoever finds it has the same honest head.
+        let second = beside(Branch { fork_at: 0, branch: 2 }, 6, 8);
+        assert_eq!(take(&mut holdings, &second), Offer::New { instead_of: None });
+        assert_eq!(holdings.stops(ORIGIN).unwrap().id, second.id());
+        // One's own head in new evidence tells the sides apart, and what was settled before stays so.
+        let third = beside(Branch { fork_at: 0, branch: 3 }, 6, 12);
+        holdings.resolve(ORIGIN, holdings.resolution(ORIGIN, Some(own.tree())));
+        let _ = take(&mut holdings, &third);
+        let resolved = holdings.resolution(ORIGIN, Some(own.tree()));
+        assert_eq!((resolved.disowned.len(), resolved.settled.len()), (1, 2));
+        holdings.resolve(ORIGIN, resolved);
+        // This party has grown since: the side that it was on is not disowned by a later resolution.
+        let grown = HONEST.head(20);
+        let again = holdings.resolution(ORIGIN, Some(grown.tree()));
+        assert!(again.disowned.len() == 1 && !again.disowned.contains(own.tree()));
+        assert_eq!(take(&mut holdings, &beside(Branch { fork_at: 0, branch: 3 }, 6, 20)), Offer::NothingNew);
+    }
+
+    #[test]
+    fn a_log_that_goes_on_after_its_end_is_resolved_once() {
+        let tree = |size, root| Tree { size, root: [root; 32] };
+        let held = |trees: [Tree; 2]| Summary {
+            id: EvidenceId([1; 32]),
+            kind: "after-handover",
+            trees: trees.to_vec(),
+            faulty: Vec::new(),
+        };
+        let (declared, beyond) = (tree(8, 1), tree(9, 2));
+        for (own, disowned) in [(tree(20, 3), declared), (declared, beyond), (tree(5, 4), beyond)] {
+            let mut resolved = Resolved::default();
+            resolved.deal_with(&held([declared, beyond]), Some(&own));
+            assert_eq!(resolved.disowned, BTreeSet::from([disowned]));
+        }
     }
 
     #[test]

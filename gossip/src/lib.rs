@@ -24,6 +24,7 @@ pub mod head;
 pub mod hex;
 pub mod holdings;
 pub mod listing;
+pub mod metrics;
 pub mod net;
 pub mod node;
 pub mod peers;

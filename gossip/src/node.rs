@@ -374,6 +374,13 @@ impl LogView {
             let last = self.open.iter().rposition(|open| open.from == from);
             last.map(|index| self.open.remove(index));
         }
+        if self.open.len() >= MAX_OPEN && of_peer == 0 {
+            // Nobody's second head keeps the only one of another peer out.
+            let second = self.open.iter().enumerate().rposition(|(index, open)| {
+                self.open.iter().take(index).any(|earlier| earlier.from == open.from)
+            });
+            second.map(|index| self.open.remove(index));
+        }
         if self.open.len() < MAX_OPEN {
             let tried_with = self.anchor.as_ref().map(|anchor| *anchor.head.tree());
             self.open.push(Open { head: Arc::clone(head), from, tries: 0, wait: 0, tried_with });

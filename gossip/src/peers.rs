@@ -1,6 +1,11 @@
 //! The file of peers. `docs/operations/witness.md` describes it.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
 
 use thiserror::Error;
 
@@ -12,6 +17,27 @@ pub const MAX_PEERS: usize = 256;
 const MAX_NAME_LEN: usize = 64;
 /// The longest URL, in bytes.
 const MAX_URL_LEN: usize = 2048;
+
+/// Why there are no peers.
+#[derive(Debug, Error)]
+pub enum PeersFileError {
+    /// The file cannot be read.
+    #[error("{}: {error}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// It is no file of peers.
+    #[error("{}: {error}", .path.display())]
+    Peers {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: PeersError,
+    },
+}
 
 /// Why a text is not a file of peers, and where; lines are counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -70,7 +96,20 @@ impl Peer {
     }
 }
 
-/// Reads a file of peers: `peer NAME URL` on a line, empty lines, and comments, whose first octet is `#`.
+/// Reads the file at this path.
+///
+/// # Errors
+/// [`PeersFileError`].
+pub fn read(path: &Path) -> Result<Vec<Peer>, PeersFileError> {
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(MAX_PEERS_LEN).unwrap_or(u64::MAX).saturating_add(1);
+    File::open(path)
+        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+        .map_err(|error| PeersFileError::Io { path: path.to_owned(), error })?;
+    parse(&bytes).map_err(|error| PeersFileError::Peers { path: path.to_owned(), error })
+}
+
+/// Reads the text of a file of peers: `peer NAME URL` on a line, empty lines, and comments, whose first octet is `#`.
 ///
 /// # Errors
 /// [`PeersError`].

@@ -15,14 +15,15 @@ use redb::{
 };
 use thiserror::Error;
 
-use crate::{decide::Tree, evidence::EvidenceId, hex};
+use crate::{decide::Tree, evidence::EvidenceId, hex, holdings::Resolved};
 
 /// The file's name within a data directory.
 pub const FILE: &str = "gossip.redb";
 
 /// Canonical texts by their hash.
 const EVIDENCE: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("evidence");
-/// Origins, and lines of trees that are disowned: size, space, root in hexadecimal.
+/// Origins, and lines of what is resolved: the size and the root in hexadecimal of a tree that is disowned, or of the two trees
+/// of a contradiction that is settled.
 const DISOWNED: TableDefinition<&str, &str> = TableDefinition::new("disowned");
 /// What operators resolved, as they did it, one line of JSON each.
 const RESOLUTIONS: TableDefinition<u64, &str> = TableDefinition::new("resolutions");
@@ -63,8 +64,8 @@ pub struct Store {
     database: Database,
 }
 
-/// What the file holds beside evidence: the trees that resolutions disowned, by origin.
-pub type Disowned = Vec<(String, Vec<Tree>)>;
+/// What the file holds beside evidence: what operators have dealt with, by origin.
+pub type Resolutions = Vec<(String, Resolved)>;
 
 impl Store {
     /// Opens the file in a data directory, or makes it.
@@ -183,13 +184,12 @@ impl Store {
         Ok(())
     }
 
-    /// Adds trees to those that are disowned of a log, and the record of who did so and why, durably.
+    /// Replaces what is resolved of a log, and adds the record of who did so and why, durably.
     ///
     /// # Errors
     /// [`StoreError::Failed`].
-    pub fn resolve(&self, origin: &str, trees: &[Tree], record: &str) -> Result<(), StoreError> {
-        let lines: String =
-            trees.iter().map(|tree| format!("{} {}\n", tree.size, hex::encode(&tree.root))).collect();
+    pub fn resolve(&self, origin: &str, resolved: &Resolved, record: &str) -> Result<(), StoreError> {
+        let lines = encode(resolved);
         let write = || -> Result<(), redb::Error> {
             let transaction = self.begin()?;
             {
@@ -203,11 +203,11 @@ impl Store {
         write().map_err(self.failed())
     }
 
-    /// The trees that are disowned.
+    /// What is resolved.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn disowned(&self) -> Result<Disowned, StoreError> {
+    pub fn resolved(&self) -> Result<Resolutions, StoreError> {
         let read = || -> Result<Vec<(String, String)>, redb::Error> {
             let table = self.database.begin_read()?.open_table(DISOWNED)?;
             let entry = |entry: Result<(redb::AccessGuard<'_, &str>, redb::AccessGuard<'_, &str>), _>| {
@@ -216,14 +216,9 @@ impl Store {
             };
             table.iter()?.map(entry).collect()
         };
-        let tree = |line: &str| {
-            let (size, root) = line.split_once(' ')?;
-            Some(Tree { size: size.parse().ok()?, root: hex::decode(root)? })
-        };
         let of_log = |(origin, lines): (String, String)| {
-            let trees: Option<Vec<Tree>> = lines.lines().map(tree).collect();
             let damaged = StoreError::Damaged { path: self.path.clone(), id: origin.clone() };
-            trees.map(|trees| (origin, trees)).ok_or(damaged)
+            decode(&lines).map(|resolved| (origin, resolved)).ok_or(damaged)
         };
         read().map_err(self.failed())?.into_iter().map(of_log).collect()
     }
@@ -241,5 +236,54 @@ impl Store {
                 .collect::<Result<Vec<_>, redb::Error>>()
         };
         read().map_err(self.failed())
+    }
+}
+
+/// What is resolved of a log, as lines.
+fn encode(resolved: &Resolved) -> String {
+    let tree = |tree: &Tree| format!("{} {}", tree.size, hex::encode(&tree.root));
+    let disowned = resolved.disowned.iter().map(|one| format!("{}\n", tree(one)));
+    let settled = resolved.settled.iter().map(|(one, other)| format!("{} {}\n", tree(one), tree(other)));
+    disowned.chain(settled).collect()
+}
+
+/// Reads what [`encode`] wrote.
+fn decode(lines: &str) -> Option<Resolved> {
+    let tree =
+        |size: &str, root: &str| Some(Tree { size: size.parse().ok()?, root: hex::decode(root)? });
+    let mut resolved = Resolved::default();
+    for line in lines.lines() {
+        match line.split(' ').collect::<Vec<_>>().as_slice() {
+            [size, root] => {
+                resolved.disowned.insert(tree(size, root)?);
+            }
+            [size, root, other_size, other_root] => {
+                resolved.settled.insert((tree(size, root)?, tree(other_size, other_root)?));
+            }
+            _ => return None,
+        }
+    }
+    Some(resolved)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn what_is_resolved_has_one_spelling() {
+        let tree = |size: u64| Tree { size, root: [size.to_be_bytes()[7]; 32] };
+        let resolved = Resolved {
+            disowned: BTreeSet::from([tree(1), tree(u64::MAX)]),
+            settled: BTreeSet::from([(tree(2), tree(3)), (tree(2), tree(4))]),
+        };
+        let lines = encode(&resolved);
+        assert_eq!(decode(&lines), Some(resolved));
+        assert_eq!(decode(""), Some(Resolved::default()));
+        for bad in ["1", "1 00\n", &lines.replace(' ', "  "), &format!("{lines}x\n")] {
+            assert_eq!(decode(bad), None, "{bad}");
+        }
     }
 }

@@ -9,6 +9,11 @@ use keyglass_tlog::{
     policy::Policy,
 };
 
+/// The most lines of one key of a log that are tried before its head counts as unsigned: no honest head has more than one, and
+/// a peer could else have as many signatures verified as a note has lines. Evidence is not treated so: whoever adds lines to it
+/// must not be able to take it back.
+const MAX_TRIED: usize = 4;
+
 /// The witnesses of a policy, found by what their signature lines claim.
 #[derive(Debug, Clone)]
 pub struct Witnesses {
@@ -67,6 +72,17 @@ impl KnownLog {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         self.witnesses.policy()
+    }
+
+    /// Whether one of the first few lines of some key of the log verifies. Costs little where none does.
+    #[must_use]
+    pub fn has_signed(&self, note: &SignedNote) -> bool {
+        let of_key = |key: &Vkey| {
+            let claimed = |line: &&SignatureLine| line.id() == key.id() && line.name() == key.name();
+            let mut tried = note.signatures().iter().filter(claimed).take(MAX_TRIED);
+            tried.any(|line| verifies(note, line, key))
+        };
+        self.keys.iter().any(of_key)
     }
 
     /// The note with one verified line of each key of the log, and of each witness of the policy, in that order; `None` if
@@ -191,6 +207,20 @@ mod tests {
         let other = Branch { fork_at: 0, branch: 1 }.note(5, &[]);
         let moved = SignedNote::new(note.text(), other.signatures().to_vec()).unwrap();
         assert_eq!(log_trust.trim(&moved), None);
+    }
+
+    #[test]
+    fn a_flood_of_lines_is_not_tried_to_its_end() {
+        let trust = trust(0);
+        let log_trust = trust.log(crate::testkit::ORIGIN).unwrap();
+        let (good, forged) = (HONEST.note(5, &[]), HONEST.note(6, &[]).signatures()[0].clone());
+        let behind = |count: usize| {
+            let lines = [vec![forged.clone(); count], good.signatures().to_vec()].concat();
+            SignedNote::new(good.text(), lines).unwrap()
+        };
+        assert!(log_trust.has_signed(&good) && log_trust.has_signed(&behind(MAX_TRIED - 1)));
+        assert!(!log_trust.has_signed(&behind(MAX_TRIED)) && !log_trust.has_signed(&behind(60)));
+        assert_eq!(log_trust.trim(&behind(60)).unwrap(), good, "evidence is not taken back by that");
     }
 
     #[test]

@@ -50,7 +50,11 @@ fn fork() -> Evidence {
 }
 
 fn trust() -> Trust {
-    let policy = format!("log {}\nquorum none\n", log().vkey());
+    trust_with_tiles_at("")
+}
+
+fn trust_with_tiles_at(url: &str) -> Trust {
+    let policy = format!("log {} {url}\nquorum none\n", log().vkey());
     Trust::of_policy(&Policy::parse(policy.as_bytes()).unwrap())
 }
 
@@ -163,15 +167,23 @@ struct Party {
     own: SignedNote,
     counts: watch::Sender<BTreeMap<Outcome, usize>>,
     convicted: watch::Sender<usize>,
+    /// Evidence that is being told to the party, and whether it goes on listening.
+    told: watch::Sender<usize>,
+    listens: watch::Sender<bool>,
     _data: tempfile::TempDir,
 }
 
 impl Party {
     fn new() -> Arc<Self> {
+        Self::trusting(trust())
+    }
+
+    fn trusting(trust: Trust) -> Arc<Self> {
         let data = tempfile::tempdir().unwrap();
-        let book = Book::open(data.path(), trust()).unwrap();
+        let book = Book::open(data.path(), trust).unwrap();
         let (counts, convicted) = (watch::channel(BTreeMap::new()).0, watch::channel(0).0);
-        Arc::new(Self { book, own: note(ORIGIN, 5, 1), counts, convicted, _data: data })
+        let (told, listens) = (watch::channel(0).0, watch::channel(true).0);
+        Arc::new(Self { book, own: note(ORIGIN, 5, 1), counts, convicted, told, listens, _data: data })
     }
 
     /// Waits until an outcome has come up so often.
@@ -195,6 +207,8 @@ impl Host for Party {
     }
 
     async fn convicted(&self, _: &Held) {
+        self.told.send_modify(|told| *told += 1);
+        self.listens.subscribe().wait_for(|listens| *listens).await.unwrap();
         self.convicted.send_modify(|convicted| *convicted += 1);
     }
 
@@ -204,10 +218,15 @@ impl Host for Party {
 }
 
 fn gossip(party: &Arc<Party>, liars: &[&Liar]) -> Gossip {
+    gossip_waiting(party, liars, Duration::from_millis(300), Duration::from_secs(1))
+}
+
+/// Gossip that waits so long for an answer, and so long for all of a round's.
+fn gossip_waiting(party: &Arc<Party>, liars: &[&Liar], answer: Duration, round: Duration) -> Gossip {
     let file: String =
         liars.iter().enumerate().map(|(i, liar)| format!("peer p{i} {}\n", liar.url)).collect();
-    let fetch = Fetch::new(Duration::from_millis(300), &[]).unwrap();
-    let settings = Settings { period: Duration::from_millis(20), round: Duration::from_secs(1) };
+    let fetch = Fetch::new(answer, &[]).unwrap();
+    let settings = Settings { period: Duration::from_millis(20), round };
     Gossip::start(Arc::clone(party), fetch, peers::parse(file.as_bytes()).unwrap(), settings)
 }
 
@@ -366,4 +385,74 @@ async fn other_peers_are_asked_from_one_moment_to_the_next() {
     party.wait(Outcome::Round, 10).await;
     assert_eq!(silent.asked(), asked);
     gossip.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_stalls_costs_no_peer_its_turn() {
+    let stalling = Liar::start(|_| Act::Stall).await;
+    let party = Party::trusting(trust_with_tiles_at(&stalling.url));
+    // Each time another head of the log, none of which can be compared without its tiles.
+    let sizes = std::sync::atomic::AtomicU64::new(100);
+    let peer = Liar::start(move |path| {
+        if path.starts_with("/gossip/") {
+            return Act::Say(404, Vec::new());
+        }
+        let size = sizes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Act::Say(200, note(ORIGIN, size, 3).to_string().into_bytes())
+    })
+    .await;
+    // One comparison that is waited for would use up the round.
+    let wait = Duration::from_millis(400);
+    let gossip = gossip_waiting(&party, &[&peer], wait, wait / 2);
+    party.wait(Outcome::Round, 60).await;
+    gossip.stop().await;
+    assert_eq!(party.counts.borrow().get(&Outcome::FailedRound), None);
+    let asked = stalling.asked();
+    assert!((1..30).contains(&asked), "the log was asked {asked} times in 60 rounds");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_stall_hold_up_nobody_else() {
+    let party = Party::new();
+    let mut liars = Vec::new();
+    for _ in 0..40 {
+        liars.push(Liar::start(|_| Act::Stall).await);
+    }
+    liars.push(honest().await);
+    // Longer than the test runs.
+    let wait = Duration::from_secs(600);
+    let gossip = gossip_waiting(&party, &liars.iter().collect::<Vec<_>>(), wait, wait);
+    party.wait_for_conviction().await;
+    gossip.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_is_told_whoever_is_stopped_meanwhile() {
+    let party = Party::new();
+    party.listens.send_replace(false);
+    let holder = honest().await;
+    let gossip = gossip(&party, &[&holder]);
+    party.told.subscribe().wait_for(|told| *told == 1).await.unwrap();
+    // The peer goes, and with it the round in which it told.
+    let silent = Liar::start(|_| Act::Stall).await;
+    gossip.replace_peers(peers::parse(format!("peer s {}\n", silent.url).as_bytes()).unwrap());
+    party.wait(Outcome::FailedRound, 1).await;
+    assert_eq!(*party.convicted.borrow(), 0);
+    let stopping = tokio::spawn(gossip.stop());
+    party.listens.send_replace(true);
+    stopping.await.unwrap();
+    assert_eq!(*party.convicted.borrow(), 1, "stopping waits for what was begun");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_one_log_is_not_wrong_with_a_peer() {
+    let party = Party::new();
+    let peer = Liar::start(|path| {
+        if path.starts_with("/gossip/") { Act::Say(404, Vec::new()) } else { Act::Say(503, Vec::new()) }
+    })
+    .await;
+    let gossip = gossip(&party, &[&peer]);
+    party.wait(Outcome::BadHead, 3).await;
+    gossip.stop().await;
+    assert_eq!(party.counts.borrow().get(&Outcome::FailedRound), None);
 }

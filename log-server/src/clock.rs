@@ -2,8 +2,7 @@
 
 mod steady;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
+pub use keyglass_service::clock::SystemClock;
 use keyglass_tlog::time::UnixMillis;
 
 pub use self::steady::{Jump, Machine, Sources, SteadyClock};
@@ -19,13 +18,8 @@ pub trait Clock: Send + Sync + 'static {
     }
 }
 
-/// The machine's clock. Before 1970 it reads 1970.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
-
 impl Clock for SystemClock {
     fn now(&self) -> UnixMillis {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        self.millis()
     }
 }

@@ -15,6 +15,7 @@
     )
 )]
 
+pub mod clock;
 pub mod connections;
 pub mod key_file;
 pub mod network;

@@ -1,13 +1,10 @@
 //! Where the time of a cosignature comes from, and when it is not to be believed.
 
 use core::time::Duration;
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::{Mutex, PoisonError};
 
+pub use keyglass_service::clock::SystemClock;
 use keyglass_tlog::time::UnixSeconds;
-use rustix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 
 /// How far the clock may run ahead of the time since boot before it has jumped, and how far behind the newest cosignature
@@ -23,19 +20,14 @@ pub trait Clock: Send + Sync + 'static {
     fn since_boot(&self) -> Duration;
 }
 
-/// The machine's clock.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
-
 impl Clock for SystemClock {
     fn now(&self) -> UnixSeconds {
         // Before 1970 the clock is not set: 0 says so, and no cosignature may carry it.
-        UnixSeconds(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+        self.seconds()
     }
 
     fn since_boot(&self) -> Duration {
-        // Linux has this clock and gives no negative times.
-        Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
+        SystemClock::since_boot(*self)
     }
 }
 

@@ -3,7 +3,6 @@
 mod confirm;
 mod init;
 mod options;
-mod peers_file;
 mod policy_file;
 mod resolve;
 mod serve;
@@ -11,7 +10,7 @@ mod serve;
 use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser as _, error::ErrorKind};
-use keyglass_gossip::{book::NotResolved, peers::PeersError};
+use keyglass_gossip::{book::NotResolved, peers::PeersFileError};
 use keyglass_service::{
     key_file::{KeyFileError, Sealing},
     passphrase::PassphraseError,
@@ -68,10 +67,8 @@ enum CommandError {
     Policy { path: PathBuf, source: PolicyError },
     #[error("{}: the policy lists no log to cosign (--allow-no-logs starts all the same)", .0.display())]
     NoLogs(PathBuf),
-    #[error("{}: {source}", .path.display())]
-    PeersFile { path: PathBuf, source: std::io::Error },
-    #[error("{}: {source}", .path.display())]
-    Peers { path: PathBuf, source: PeersError },
+    #[error(transparent)]
+    Peers(#[from] PeersFileError),
     #[error("no HTTP client: {0}")]
     Client(String),
     #[error(transparent)]
@@ -109,7 +106,7 @@ impl CommandError {
             Self::Listen { .. } | Self::Tls(_) => 5,
             Self::StillSuspended(_) => 7,
             Self::NotResolved(NotResolved::NothingHeld) => 8,
-            Self::PeersFile { .. } | Self::Peers { .. } => 9,
+            Self::Peers(_) => 9,
         }
     }
 }

@@ -48,6 +48,6 @@ impl<S: HeadStore, C: Clock> Host for Gossiper<S, C> {
     }
 
     fn observe(&self, outcome: Outcome) {
-        self.metrics.gossip(outcome.name());
+        self.metrics.gossip().observe(outcome);
     }
 }

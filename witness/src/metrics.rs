@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use keyglass_gossip::{holdings::Holdings, metrics::GossipMetrics};
 use keyglass_service::connections::Connections;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -33,8 +34,7 @@ pub struct Metrics {
     connections: Connections,
     suspended: Gauge,
     reloads: Family<Outcome, Counter>,
-    gossip: Family<Outcome, Counter>,
-    evidence: Gauge,
+    gossip: GossipMetrics,
     stopped: Gauge,
     commits: Histogram,
     newest: Gauge,
@@ -65,10 +65,8 @@ impl Default for Metrics {
         registry.register("logs", "Logs that this witness cosigns", logs.clone());
         registry.register("suspended_logs", "Logs that wait for `confirm`", suspended.clone());
         registry.register("policy_reloads", "Policies read on SIGHUP by outcome", reloads.clone());
-        let gossip = Family::<Outcome, Counter>::default();
-        registry.register("gossip", "What came of asking peers, by outcome", gossip.clone());
-        let (evidence, stopped) = (Gauge::default(), Gauge::default());
-        registry.register("evidence", "Evidence held that logs signed two histories", evidence.clone());
+        let (gossip, stopped) = (GossipMetrics::default(), Gauge::default());
+        gossip.register(&mut registry);
         registry.register(
             "stopped_logs",
             "Logs of which nothing is cosigned because of evidence that no operator has resolved",
@@ -104,7 +102,6 @@ impl Default for Metrics {
             suspended,
             reloads,
             gossip,
-            evidence,
             stopped,
             commits,
             newest,
@@ -186,13 +183,13 @@ impl Metrics {
         self.reloads.get_or_create(&Outcome { outcome }).inc();
     }
 
-    pub(crate) fn gossip(&self, outcome: &'static str) {
-        self.gossip.get_or_create(&Outcome { outcome }).inc();
+    pub(crate) fn gossip(&self) -> &GossipMetrics {
+        &self.gossip
     }
 
-    pub(crate) fn evidence(&self, held: usize, stopped: usize) {
-        self.evidence.set(i64::try_from(held).unwrap_or(i64::MAX));
-        self.stopped.set(i64::try_from(stopped).unwrap_or(i64::MAX));
+    pub(crate) fn evidence(&self, holdings: &Holdings) {
+        self.gossip.held(holdings);
+        self.stopped.set(i64::try_from(holdings.stopped().count()).unwrap_or(i64::MAX));
     }
 
     /// All of it as OpenMetrics text.

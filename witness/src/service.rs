@@ -110,8 +110,15 @@ impl<S: HeadStore, C: Clock> Witness<S, C> {
             return Err(Failure::RolledBack);
         }
         let submitted_origin = submitted.checkpoint().origin();
-        if let Some(stops) = self.evidence.as_ref().and_then(|book| book.stops(submitted_origin)) {
-            return Err(Failure::EvidenceHeld(stops.id));
+        if let Some(book) = &self.evidence {
+            if let Some(stops) = book.stops(submitted_origin) {
+                return Err(Failure::EvidenceHeld(stops.id));
+            }
+            // A new policy is taken over by the book first, so that evidence about a log that has left it does not count any
+            // more, while the log is still served: it is as unknown there as it is about to be here.
+            if book.trust().log(submitted_origin).is_none() {
+                return Err(Refusal::UnknownOrigin.into());
+            }
         }
         if let Some(suspended) = rollback::proven_by(&note, &submitted, kept.head(), &self.vkeys()) {
             return Err(self.suspend(origin, suspended).await);
@@ -180,8 +187,7 @@ impl<S: HeadStore, C: Clock> Witness<S, C> {
     /// Has the metrics say how much evidence there is.
     pub fn count_evidence(&self) {
         if let Some(book) = &self.evidence {
-            let holdings = book.holdings();
-            self.metrics.evidence(holdings.len(), holdings.stopped().count());
+            self.metrics.evidence(&book.holdings());
         }
     }
 

@@ -7,6 +7,7 @@ use axum::{
     http::header,
     response::{IntoResponse as _, Response},
 };
+use keyglass_gossip::metrics::GossipMetrics;
 use keyglass_service::connections::Connections;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -67,6 +68,7 @@ pub struct Metrics {
     witness_agrees: Family<WitnessLabels, Gauge>,
     connections: Connections,
     alerts: AlertMetrics,
+    gossip: GossipMetrics,
 }
 
 impl Default for Metrics {
@@ -113,6 +115,8 @@ impl Default for Metrics {
         connections.register(&mut registry);
         let alerts = AlertMetrics::default();
         alerts.register(&mut registry);
+        let gossip = GossipMetrics::default();
+        gossip.register(&mut registry);
         Self {
             registry,
             rounds,
@@ -135,6 +139,7 @@ impl Default for Metrics {
             witness_agrees,
             connections,
             alerts,
+            gossip,
         }
     }
 }
@@ -199,6 +204,12 @@ impl Metrics {
     #[must_use]
     pub fn alerts(&self) -> AlertMetrics {
         self.alerts.clone()
+    }
+
+    /// The counts of gossip that are shown with the rest, for whoever gossips to keep.
+    #[must_use]
+    pub fn gossip(&self) -> GossipMetrics {
+        self.gossip.clone()
     }
 
     pub(super) fn reported(&self) {

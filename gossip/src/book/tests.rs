@@ -61,6 +61,12 @@ fn another_policy_acquits_nobody() {
         let id = book.stops(ORIGIN).unwrap().id;
         assert!(book.text(&id).unwrap().is_some() && book.holdings().len() == 1, "{witnesses:?}");
     }
+    // The witnesses that are not in it now are not forgotten.
+    book.replace_trust(other(&[])).unwrap();
+    assert!(book.stops(ORIGIN).unwrap().faulty.is_empty());
+    drop(book);
+    let book = Book::open(data.path(), trust(3)).unwrap();
+    assert_eq!(book.stops(ORIGIN).unwrap().faulty.len(), 2);
     // A log that has left the policy is nobody's business, and is convicted when it comes back.
     book.replace_trust(Trust::default()).unwrap();
     assert!(book.stops(ORIGIN).is_none() && book.listing(None).lines().count() == 1);

@@ -3,47 +3,71 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use keyglass_tlog::{
-    evidence,
-    note::MAX_NOTE_LEN,
-    relate::{nodes_to_relate, relate},
-    witness::checkpoint_path,
+use keyglass_tlog::{evidence, note::MAX_NOTE_LEN, witness::checkpoint_path};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
 };
 
 use super::{
     http::{Fetch, FetchError},
     rounds::{Host, Outcome},
-    tiles,
 };
 use crate::{
-    book::NotKept,
+    book::{Book, Kept, NotKept},
     evidence::{EvidenceId, NotEvidence},
     head::Head,
     listing::{self, MAX_LISTED, MAX_LISTING_LEN},
-    node::{Comparison, Node, PeerId, Step, THE_LOG, Taken},
+    node::{Comparison, Node, PeerId, Step, Taken},
     peers::Peer,
 };
 
 /// The most logs that a peer is asked about in one round: all have their turn.
 const MAX_HEADS: usize = 64;
+/// Pieces of evidence that are verified and stored at a time.
+pub(super) const KEEPING: u32 = 4;
 
-/// What a round with a peer is made with.
+/// What rounds and comparisons are made with.
 pub(super) struct Asker<H> {
     pub(super) host: Arc<H>,
     pub(super) node: Arc<Mutex<Node>>,
     pub(super) fetch: Fetch,
+    /// [`KEEPING`] permits: whoever has all of them knows that nothing is being kept.
+    pub(super) keeping: Arc<Semaphore>,
+    /// What takes the tiles of a log is not part of a round with a peer.
+    pub(super) comparisons: mpsc::Sender<Comparison>,
 }
 
 impl<H> Clone for Asker<H> {
     fn clone(&self) -> Self {
-        Self { host: Arc::clone(&self.host), node: Arc::clone(&self.node), fetch: self.fetch.clone() }
+        Self {
+            host: Arc::clone(&self.host),
+            node: Arc::clone(&self.node),
+            fetch: self.fetch.clone(),
+            keeping: Arc::clone(&self.keeping),
+            comparisons: self.comparisons.clone(),
+        }
     }
 }
 
-/// A round in which the peer did not do its part.
-pub(super) struct Failed(pub(super) FetchError);
+/// A conversation with a peer, which may take so much time in all. What this party does meanwhile is not counted.
+struct Talk<'a> {
+    fetch: &'a Fetch,
+    peer: &'a Peer,
+    left: Duration,
+}
+
+impl Talk<'_> {
+    async fn get(&mut self, path: &str, limit: usize) -> Result<Vec<u8>, FetchError> {
+        let started = Instant::now();
+        let answer = tokio::time::timeout(self.left, self.fetch.get(self.peer.url(), path, limit)).await;
+        self.left = self.left.saturating_sub(started.elapsed());
+        answer.unwrap_or(Err(FetchError::Deadline))
+    }
+}
 
 impl<H: Host> Asker<H> {
     pub(super) fn node(&self) -> MutexGuard<'_, Node> {
@@ -51,17 +75,25 @@ impl<H: Host> Asker<H> {
     }
 
     /// Asks a peer for all that a round is for.
-    pub(super) async fn round(&self, id: PeerId, peer: &Peer) -> Result<(), Failed> {
-        self.evidence(id, peer).await?;
+    ///
+    /// # Errors
+    /// The peer did not do its part.
+    pub(super) async fn round(&self, id: PeerId, peer: &Peer, most: Duration) -> Result<(), FetchError> {
+        let mut talk = Talk { fetch: &self.fetch, peer, left: most };
+        self.evidence(id, &mut talk).await?;
         let trust = self.host.book().trust();
         let origins = self.node().logs_to_ask(id, &trust, MAX_HEADS);
         for origin in origins {
             self.own(&origin).await;
-            match self.fetch.get(peer.url(), &checkpoint_path(&origin), MAX_NOTE_LEN).await {
+            match talk.get(&checkpoint_path(&origin), MAX_NOTE_LEN).await {
                 Ok(note) => self.head(id, peer, &origin, &note).await,
                 // It has no head of this log.
                 Err(FetchError::Status(404)) => self.host.observe(Outcome::NoHead),
-                Err(error) => return Err(Failed(error)),
+                // What is wrong with this log at that peer is not wrong with the others.
+                Err(FetchError::Status(_) | FetchError::TooLong { .. }) => {
+                    self.host.observe(Outcome::BadHead);
+                }
+                Err(error) => return Err(error),
             }
             let step = self.node().retry(&origin);
             self.take(step).await;
@@ -70,14 +102,14 @@ impl<H: Host> Asker<H> {
     }
 
     /// Lists a peer's evidence, and fetches what is new.
-    async fn evidence(&self, id: PeerId, peer: &Peer) -> Result<(), Failed> {
+    async fn evidence(&self, id: PeerId, talk: &mut Talk<'_>) -> Result<(), FetchError> {
         let after = self.node().list_after(id);
         let path = after
             .map_or_else(|| listing::PATH.to_owned(), |after| format!("{}?after={after}", listing::PATH));
-        let text = match self.fetch.get(peer.url(), &path, MAX_LISTING_LEN).await {
+        let text = match talk.get(&path, MAX_LISTING_LEN).await {
             // A witness that does not gossip is still worth comparing heads with.
             Err(FetchError::Status(404)) => return Ok(()),
-            answer => answer.map_err(Failed)?,
+            answer => answer?,
         };
         let Ok(listed) = listing::parse(&text) else {
             self.host.observe(Outcome::BadListing);
@@ -88,38 +120,32 @@ impl<H: Host> Asker<H> {
         let wanted = self.node().to_fetch(id, &listed, full, &trust, &book.holdings());
         for name in wanted {
             let path = format!("{}/{name}", listing::PATH);
-            match self.fetch.get(peer.url(), &path, evidence::MAX_LEN).await {
+            match talk.get(&path, evidence::MAX_LEN).await {
                 Ok(text) => self.evidence_text(id, name, text).await,
                 Err(error @ (FetchError::Status(_) | FetchError::TooLong { .. })) => {
-                    tracing::debug!(peer = peer.name(), %name, %error, "evidence that is listed is not there");
+                    tracing::debug!(peer = talk.peer.name(), %name, %error, "evidence that is listed is not there");
                     self.node().fetched(id, name, Taken::Refused);
                 }
-                Err(error) => return Err(Failed(error)),
+                Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 
     async fn evidence_text(&self, id: PeerId, name: EvidenceId, text: Vec<u8>) {
-        let host = Arc::clone(&self.host);
-        let kept = tokio::task::spawn_blocking(move || host.book().keep_text(&text)).await;
-        let taken = match kept {
-            Ok(Ok(kept)) => {
-                self.node().kept(&kept.held);
-                if kept.new {
-                    self.host.convicted(&kept.held).await;
-                }
-                if kept.new { Taken::New } else { Taken::NotNeeded }
-            }
-            Ok(Err(NotKept::NotEvidence(NotEvidence::UnknownOrigin))) => Taken::NotNeeded,
-            Ok(Err(NotKept::NotEvidence(error))) => {
+        let taken = match self.keep(move |book| book.keep_text(&text)).await {
+            Some(Ok(kept)) if kept.new => Taken::New,
+            Some(Ok(_) | Err(NotKept::NotEvidence(NotEvidence::UnknownOrigin))) => Taken::NotNeeded,
+            Some(Err(NotKept::NotEvidence(error))) => {
                 tracing::debug!(%name, %error, "a peer's evidence convicts nobody");
                 self.host.observe(Outcome::ForgedEvidence);
                 Taken::Refused
             }
             // Not the peer's fault, and to be tried again.
-            Ok(Err(NotKept::Store(error))) => return tracing::error!(%error, "evidence was not stored"),
-            Err(_) => return,
+            Some(Err(NotKept::Store(error))) => {
+                return tracing::error!(%error, "evidence was not stored");
+            }
+            None => return,
         };
         self.node().fetched(id, name, taken);
     }
@@ -145,81 +171,57 @@ impl<H: Host> Asker<H> {
         }
     }
 
-    /// Goes through with a step.
+    /// Goes through with a step, or has that done.
     async fn take(&self, step: Step) {
-        let comparison = match step {
-            Step::Done => return,
-            Step::Evidence(evidence) => return self.found(*evidence).await,
-            Step::Compare(comparison) => comparison,
-        };
-        if let Step::Evidence(evidence) = self.compare(&comparison).await {
-            return self.found(*evidence).await;
-        }
-        // Where the log serves neither side's tiles, the head that it shows itself may be one that both contradict.
-        let unproven = comparison.from.is_some_and(|from| from != THE_LOG) && {
-            let (_, large) = comparison.sizes();
-            self.node().is_open(comparison.head.origin(), comparison.head.tree()) && large > 0
-        };
-        if unproven {
-            self.ask_the_log(comparison.head.origin()).await;
-        }
-    }
-
-    async fn ask_the_log(&self, origin: &str) {
-        let trust = self.host.book().trust();
-        let Some(url) = trust.log(origin).and_then(|log| log.url()) else { return };
-        let Ok(note) = self.fetch.get(&with_slash(url), "checkpoint", MAX_NOTE_LEN).await else { return };
-        let Ok(head) = Head::read(&note, &trust) else { return };
-        if head.origin() != origin {
-            return;
-        }
-        let step = self.node().learn(THE_LOG, &Arc::new(head));
-        let step = match step {
-            Step::Compare(comparison) => self.compare(&comparison).await,
-            step => step,
-        };
-        if let Step::Evidence(evidence) = step {
-            self.found(*evidence).await;
-        }
-    }
-
-    /// Relates two heads by the log's tiles.
-    async fn compare(&self, comparison: &Comparison) -> Step {
-        let (small, large) = comparison.sizes();
-        let trust = self.host.book().trust();
-        let url = trust.log(comparison.head.origin()).and_then(|log| log.url());
-        let nodes = match url {
-            Some(url) => {
-                tiles::nodes(&self.fetch, &with_slash(url), large, &nodes_to_relate(small, large)).await
+        match step {
+            Step::Done => {}
+            Step::Evidence(evidence) => self.found(*evidence).await,
+            Step::Compare(comparison) => {
+                if let Err(error) = self.comparisons.try_send(comparison) {
+                    self.leave_open(&error.into_inner());
+                }
             }
-            None => None,
-        };
-        let nodes = nodes.unwrap_or_default();
-        let node = |id| nodes.get(&id).copied().ok_or(());
-        let relation = relate(comparison.anchor.note(), comparison.head.note(), node).ok();
-        self.host.observe(Outcome::Compared);
-        self.node().related(comparison, relation)
+        }
+    }
+
+    /// A comparison that cannot be made now is made when it is its turn again.
+    pub(super) fn leave_open(&self, comparison: &Comparison) {
+        // This party's own head comes with every round.
+        if comparison.from.is_some() {
+            let step = self.node().related(comparison, None);
+            debug_assert_eq!(step, Step::Done, "what was not compared proves nothing");
+        }
     }
 
     /// Keeps evidence that was found here.
-    async fn found(&self, evidence: evidence::Evidence) {
-        let host = Arc::clone(&self.host);
-        match tokio::task::spawn_blocking(move || host.book().keep(evidence)).await {
-            Ok(Ok(kept)) => {
-                self.node().kept(&kept.held);
-                if kept.new {
-                    self.host.convicted(&kept.held).await;
-                }
-            }
-            Ok(Err(error)) => tracing::error!(%error, "evidence was not kept"),
-            Err(error) => tracing::error!(%error, "evidence was not kept"),
+    pub(super) async fn found(&self, evidence: evidence::Evidence) {
+        if let Some(Err(error)) = self.keep(move |book| book.keep(evidence)).await {
+            tracing::error!(%error, "evidence was not kept");
         }
     }
-}
 
-/// A prefix that paths can be appended to.
-fn with_slash(url: &str) -> String {
-    if url.ends_with('/') { url.to_owned() } else { format!("{url}/") }
+    /// Keeps evidence, and has everybody know who should. That goes on to its end, also if whoever began it is stopped: what is
+    /// stored and not told would be told by nobody. `None` if it panicked, which was reported.
+    async fn keep(
+        &self,
+        keep: impl FnOnce(&Book) -> Result<Kept, NotKept> + Send + 'static,
+    ) -> Option<Result<Kept, NotKept>> {
+        let permit = Arc::clone(&self.keeping).acquire_owned().await.ok()?;
+        let asker = self.clone();
+        let told = async move {
+            let host = Arc::clone(&asker.host);
+            let kept = tokio::task::spawn_blocking(move || keep(host.book())).await.ok()?;
+            if let Ok(kept) = &kept {
+                asker.node().kept(&kept.held);
+                if kept.new {
+                    asker.host.convicted(&kept.held).await;
+                }
+            }
+            drop(permit);
+            Some(kept)
+        };
+        tokio::spawn(told).await.ok().flatten()
+    }
 }
 
 /// What peers are called within one process: by their place among all that were ever configured.

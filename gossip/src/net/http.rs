@@ -5,6 +5,9 @@ use std::time::Duration;
 use reqwest::{Certificate, StatusCode, Url};
 use thiserror::Error;
 
+/// How long servers give a peer, or a log, for one answer.
+pub const PEER_DEADLINE: Duration = Duration::from_secs(5);
+
 /// Why there is no answer to work with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum FetchError {

@@ -1,4 +1,4 @@
-//! Round after round with every peer, each at its own pace.
+//! Round after round with every peer, each at its own pace, and beside them the comparisons that they give rise to.
 
 use std::{
     collections::BTreeSet,
@@ -8,32 +8,30 @@ use std::{
 
 use keyglass_tlog::note::SignedNote;
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Semaphore, mpsc, watch},
     task::{JoinHandle, JoinSet},
 };
 
 use super::{
-    ask::{Asker, Failed, Numbers},
+    ask::{Asker, KEEPING, Numbers},
+    compare::{Comparisons, MAX_WAITING},
     http::Fetch,
 };
 use crate::{
     book::Book,
     evidence::Held,
     head::Head,
-    node::{Node, PeerId},
+    node::{Comparison, Node, PeerId},
     peers::Peer,
     schedule::pause,
 };
-
-/// Rounds with peers at a time.
-const CONCURRENCY: usize = 16;
 
 /// The pace.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// The mean time between rounds with a peer that answers.
     pub period: Duration,
-    /// The longest that a round may take, whatever a peer does.
+    /// How long a peer may keep this party waiting in one round, and a log in one comparison, whatever they do.
     pub round: Duration,
 }
 
@@ -115,8 +113,10 @@ impl Gossip {
     /// Starts, on the current tokio runtime.
     pub fn start<H: Host>(host: Arc<H>, fetch: Fetch, peers: Vec<Peer>, settings: Settings) -> Self {
         let (peers, changed) = watch::channel(peers);
-        let asker = Asker { host, node: Arc::new(Mutex::new(Node::default())), fetch };
-        Self { peers, running: tokio::spawn(run(asker, changed, settings)) }
+        let (comparisons, to_compare) = mpsc::channel(MAX_WAITING);
+        let keeping = Arc::new(Semaphore::new(usize::try_from(KEEPING).unwrap_or(1)));
+        let asker = Asker { host, node: Arc::new(Mutex::new(Node::default())), fetch, keeping, comparisons };
+        Self { peers, running: tokio::spawn(run(asker, changed, to_compare, settings)) }
     }
 
     /// Asks other peers from now on. What is known of those that stay stays.
@@ -132,9 +132,14 @@ impl Gossip {
     }
 }
 
-async fn run<H: Host>(asker: Asker<H>, mut peers: watch::Receiver<Vec<Peer>>, settings: Settings) {
+async fn run<H: Host>(
+    asker: Asker<H>,
+    mut peers: watch::Receiver<Vec<Peer>>,
+    mut to_compare: mpsc::Receiver<Comparison>,
+    settings: Settings,
+) {
     let (mut numbers, mut known) = (Numbers::default(), BTreeSet::new());
-    let permits = Arc::new(Semaphore::new(CONCURRENCY));
+    let mut comparisons = Comparisons::new(asker.clone(), settings);
     loop {
         let current = peers.borrow_and_update().clone();
         let numbered: Vec<(PeerId, Peer)> =
@@ -142,47 +147,49 @@ async fn run<H: Host>(asker: Asker<H>, mut peers: watch::Receiver<Vec<Peer>>, se
         let now: BTreeSet<PeerId> = numbered.iter().map(|(id, _)| *id).collect();
         known.difference(&now).for_each(|gone| asker.node().forget(*gone));
         known = now;
-        asker.node().retain_logs(&asker.host.book().trust());
+        let trust = asker.host.book().trust();
+        asker.node().retain_logs(&trust);
+        comparisons.retain_logs(&trust);
+        // One task for each peer: who keeps one waiting holds nobody else up.
         let mut tasks = JoinSet::new();
         for (id, peer) in numbered {
-            tasks.spawn(rounds(asker.clone(), id, peer, settings, Arc::clone(&permits)));
+            tasks.spawn(rounds(asker.clone(), id, peer, settings));
         }
-        // Dropping the set ends all of its tasks, wherever they wait; nothing that they do is left half done.
-        if peers.changed().await.is_err() {
-            return;
+        let goes_on = loop {
+            tokio::select! {
+                changed = peers.changed() => break changed.is_ok(),
+                Some(comparison) = to_compare.recv() => comparisons.begin(comparison),
+                () = comparisons.end_of_one() => {}
+            }
+        };
+        // Dropping the set ends all of its tasks, wherever they wait; what must not be left half done is a task of its own.
+        drop(tasks);
+        if !goes_on {
+            break;
         }
     }
+    drop(comparisons);
+    // Nothing is begun any more; this waits for what was.
+    let _ = asker.keeping.acquire_many(KEEPING).await;
 }
 
 /// Round after round with one peer.
-async fn rounds<H: Host>(
-    asker: Asker<H>,
-    id: PeerId,
-    peer: Peer,
-    settings: Settings,
-    permits: Arc<Semaphore>,
-) {
+async fn rounds<H: Host>(asker: Asker<H>, id: PeerId, peer: Peer, settings: Settings) {
     let mut failures = 0u32;
     // Not all at once: the first round comes within a period.
     tokio::time::sleep(settings.period.mul_f64(rand::random_range(0.0..1.0))).await;
     loop {
-        {
-            let Ok(_permit) = permits.acquire().await else { return };
-            let ended = tokio::time::timeout(settings.round, asker.round(id, &peer)).await;
-            let reason = match ended {
-                Ok(Ok(())) => None,
-                Ok(Err(Failed(error))) => Some(error.to_string()),
-                Err(_) => Some("the round took too long".to_owned()),
-            };
-            asker.host.observe(if reason.is_none() { Outcome::Round } else { Outcome::FailedRound });
-            match reason {
-                None => failures = 0,
-                Some(reason) => {
-                    if failures == 0 {
-                        tracing::warn!(peer = peer.name(), reason, "a peer does not answer");
-                    }
-                    failures = failures.saturating_add(1);
+        match asker.round(id, &peer, settings.round).await {
+            Ok(()) => {
+                asker.host.observe(Outcome::Round);
+                failures = 0;
+            }
+            Err(reason) => {
+                asker.host.observe(Outcome::FailedRound);
+                if failures == 0 {
+                    tracing::warn!(peer = peer.name(), %reason, "a peer does not answer");
                 }
+                failures = failures.saturating_add(1);
             }
         }
         tokio::time::sleep(pause(settings.period, failures, rand::random())).await;

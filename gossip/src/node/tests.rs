@@ -169,6 +169,22 @@ fn what_peers_make_one_keep_is_bounded() {
 }
 
 #[test]
+fn nobodys_second_head_keeps_anothers_first_out() {
+    let mut node = node_with_own(8);
+    let show = |node: &mut Node, peer: u32, branch: u8| {
+        let step = node.learn(PeerId(peer), &head(Branch { fork_at: 3, branch }, 9 + u64::from(branch)));
+        assert_eq!(run(node, step, HONEST), None);
+    };
+    for i in 0..16u8 {
+        show(&mut node, u32::from(i / 2), i + 2);
+    }
+    assert_eq!(node.open(), MAX_OPEN);
+    show(&mut node, 100, 50);
+    let shown = Branch { fork_at: 3, branch: 50 }.head(59);
+    assert!(node.open() == MAX_OPEN && node.is_open(ORIGIN, shown.tree()));
+}
+
+#[test]
 fn who_lists_what_is_no_evidence_is_asked_for_less() {
     let (mut node, trust, holdings) = (Node::default(), trust(0), Holdings::default());
     let hash = keyglass_crypto::hash::sha256(&[ORIGIN.as_bytes()]);

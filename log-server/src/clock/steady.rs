@@ -8,7 +8,6 @@ use core::{fmt, time::Duration};
 use std::sync::{Mutex, PoisonError};
 
 use keyglass_tlog::time::UnixMillis;
-use rustix::time::{ClockId, clock_gettime};
 
 use super::{Clock, SystemClock};
 
@@ -44,12 +43,11 @@ pub struct Machine;
 
 impl Sources for Machine {
     fn wall(&self) -> UnixMillis {
-        SystemClock.now()
+        SystemClock.millis()
     }
 
     fn since_boot(&self) -> Duration {
-        // Linux has this clock and gives no negative times.
-        Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
+        SystemClock.since_boot()
     }
 }
 

@@ -5,7 +5,8 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use keyglass_crypto::sealed::Passphrase;
 use keyglass_gossip::{
     book::Book,
-    net::{Fetch, Gossip, Settings},
+    net::{Fetch, Gossip, PEER_DEADLINE, Settings},
+    peers,
     trust::Trust,
 };
 use keyglass_service::server::{self, Server};
@@ -22,10 +23,8 @@ use keyglass_witness::{
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{CommandError, options::ServeOptions, peers_file, policy_file, print_line, vkeys};
+use super::{CommandError, options::ServeOptions, policy_file, print_line, vkeys};
 
-/// How long a peer may take to answer.
-const PEER_DEADLINE: Duration = Duration::from_secs(5);
 /// How long tasks may hold the process up after the server has stopped.
 const LAST_GRACE: Duration = Duration::from_secs(1);
 
@@ -42,7 +41,7 @@ pub(super) fn run(
 
     let policy = policy_file::read_for_serving(policy_path, options.allow_no_logs)?;
     let logs = Logs::of_policy(&policy, options.rate_limit);
-    let peers = options.peers.as_deref().map(peers_file::read).transpose()?;
+    let peers = options.peers.as_deref().map(peers::read).transpose()?;
     let (tls, roots) = (options.tls.load()?, options.roots.load()?);
     let roots: Vec<&[u8]> = roots.iter().map(AsRef::as_ref).collect();
     let fetch = Fetch::new(PEER_DEADLINE, &roots).map_err(|error| CommandError::Client(error.to_string()))?;
@@ -121,7 +120,7 @@ pub(super) fn run(
                     }
                     // With a new policy in force, so that heads are judged by it.
                     if let (Some(gossip), Some(path)) = (&gossip, options.peers.as_deref()) {
-                        match peers_file::read(path) {
+                        match peers::read(path) {
                             Ok(peers) => {
                                 tracing::info!(peers = peers.len(), "the peers were read again");
                                 gossip.replace_peers(peers);
