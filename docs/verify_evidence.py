@@ -20,6 +20,8 @@ import sys
 
 MAX_NOTE = 256 * 1024
 MAX_EVIDENCE = 2 * MAX_NOTE + 8192
+MAX_CHECKPOINT = 32 * 1024
+MAX_VKEY = 8192
 MAX_SIGNATURES = 64
 MAX_PROOF = 65
 
@@ -77,15 +79,19 @@ NEUTRAL = (0, 1, 1, 0)
 BASE = decode_point(bytes([0x58] + [0x66] * 31))
 
 
+def decode_key(octets):
+    """The point of a public key or of a commitment; None if it is none, is not encoded as it should be, or is of small order."""
+    point = decode_point(octets) if len(octets) == 32 else None
+    return None if point is None or same(times(8, point), NEUTRAL) else point
+
+
 def ed25519_verifies(key, message, signature):
     """Strictly: one encoding of everything, and no key or commitment of small order."""
-    if len(key) != 32 or len(signature) != 64:
+    if len(signature) != 64:
         return False
-    public, commitment = decode_point(key), decode_point(signature[:32])
+    public, commitment = decode_key(key), decode_key(signature[:32])
     scalar = int.from_bytes(signature[32:], "little")
     if public is None or commitment is None or scalar >= L:
-        return False
-    if same(times(8, public), NEUTRAL) or same(times(8, commitment), NEUTRAL):
         return False
     challenge = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % L
     return same(times(scalar, BASE), add(commitment, times(challenge, public)))
@@ -127,7 +133,7 @@ class Vkey:
 
     def __init__(self, text):
         parts = text.split("+", 2)
-        if len(parts) != 3:
+        if len(parts) != 3 or len(text.encode()) > MAX_VKEY:
             raise Refused("not a verifier key")
         self.name, key_id, key = parts
         check_name(self.name)
@@ -137,6 +143,8 @@ class Vkey:
         self.kind, self.key, self.id = octets[0], octets[1:], bytes.fromhex(key_id)
         if self.kind not in (1, 4, 6):
             raise Refused("a verifier key of an unknown type")
+        if len(self.key) != 1312 if self.kind == 6 else decode_key(self.key) is None:
+            raise Refused("a verifier key that is no key of its type")
         if hashlib.sha256(self.name.encode() + b"\n" + octets).digest()[:4] != self.id:
             raise Refused("a verifier key whose id is not its own")
 
@@ -183,7 +191,7 @@ class Note:
 def parse_checkpoint(note):
     """Origin, size and root."""
     lines = note.text[:-1].split("\n")
-    if len(lines) < 3 or not all(lines):
+    if len(lines) < 3 or not all(lines) or len(note.text.encode()) > MAX_CHECKPOINT:
         raise Refused("not a checkpoint")
     return lines[0], decode_decimal(lines[1]), decode_hash(lines[2])
 

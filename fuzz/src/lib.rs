@@ -1,21 +1,31 @@
-//! Fuzz targets: every decoder of the pure crates that reads what others wrote, and what runs on what it decodes.
+//! Fuzz targets: every decoder that reads what others wrote, and what runs on what it decodes. Of crates that are slow to build
+//! because of servers or databases, the files are built in.
 //!
 //! A target takes any bytes. It panics if a decoder panics, if what it decodes does not encode to the same bytes again
 //! (where a format has one spelling per value), or if a limit that a format promises does not hold.
 
 mod account;
 mod answers;
-// The witness's own files: its crate builds with servers and a database, which would make this one slow to build.
+mod gossip;
 #[allow(dead_code)]
 #[path = "../../witness/src/head.rs"]
 mod head;
 #[allow(dead_code)]
+#[path = "../../client-verify/src/command/heads_text.rs"]
+mod heads_text;
+#[allow(dead_code)]
 #[path = "../../witness/src/kept.rs"]
 mod kept;
+mod primitives;
+#[allow(dead_code)]
+mod registration;
 mod scenes;
 mod text;
 mod wire;
 mod witness;
+
+// Where `heads_text` looks for it.
+use keyglass_client_verify::state;
 
 /// A target: its name, which is also the name of its corpus' directory, and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
@@ -48,6 +58,19 @@ pub const TARGETS: &[Target] = &[
     ("json", account::json),
     ("message", account::message),
     ("kept", witness::kept),
+    ("gossip-list", gossip::list),
+    ("gossip-evidence", gossip::evidence),
+    ("gossip-head", gossip::head),
+    ("peers", gossip::peers),
+    ("search-many", account::search_many),
+    ("link-offer", account::link_offer),
+    ("text-code", account::text_code),
+    ("label", account::label),
+    ("registration-token", account::registration_token),
+    ("registration-keys", account::registration_keys),
+    ("heads-text", text::heads),
+    ("sealed", primitives::sealed),
+    ("vrf", primitives::vrf),
 ];
 
 /// The target of this name.
@@ -74,5 +97,6 @@ pub fn vector_file(name: &str) -> serde_json::Value {
     serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+pub use account::{REGISTRATION_TIME, service_key, service_keys};
 pub use answers::{honest_answers, stored_states};
 pub use wire::CODECS;

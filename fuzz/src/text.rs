@@ -24,6 +24,8 @@ use keyglass_tlog::{
     witnessed::{Horizon, Judge},
 };
 
+use crate::heads_text::{self, HeadsText};
+
 /// Keys that inputs can be signed with; the seeds are.
 static KEYS: LazyLock<Vec<Vkey>> = LazyLock::new(|| {
     let name = |name: &str| KeyName::new(name).unwrap();
@@ -33,7 +35,7 @@ static KEYS: LazyLock<Vec<Vkey>> = LazyLock::new(|| {
     std::iter::once(log.vkey().clone()).chain(witnesses.iter().map(|w| w.vkey().clone())).collect()
 });
 
-static POLICY: LazyLock<Policy> = LazyLock::new(|| {
+pub(crate) static POLICY: LazyLock<Policy> = LazyLock::new(|| {
     let [log, a, b] = KEYS.as_slice() else { panic!("three keys") };
     let text = format!("log {log}\nwitness a {a}\nwitness b {b}\ngroup g any a b\nquorum g\n");
     Policy::parse(text.as_bytes()).unwrap()
@@ -178,6 +180,15 @@ pub fn evidence(input: &[u8]) {
         if let Ok(conviction) = evidence.verify(&keys(), Some(&POLICY)) {
             assert_eq!(conviction.origin(), "log.example/one");
         }
+    }
+}
+
+/// Heads that people pass to each other.
+pub fn heads(input: &[u8]) {
+    if let Ok(heads) = HeadsText::parse(input) {
+        assert_eq!(heads.to_string().as_bytes(), input, "another spelling");
+        assert!(input.len() <= heads_text::MAX_LEN && heads.entries.len() <= 255);
+        assert!(heads.entries.is_sorted_by(|x, y| x.position < y.position));
     }
 }
 

@@ -97,6 +97,7 @@ impl Held {
 
     /// The same evidence under the name and in the text that it is stored in, which may have been canonical under another
     /// policy: lines of witnesses that are not in this one are worth keeping.
+    #[cfg(feature = "servers")]
     pub(crate) fn stored_as(self, id: EvidenceId, text: String) -> Self {
         Self { id, text, ..self }
     }

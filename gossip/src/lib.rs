@@ -4,8 +4,8 @@
 //!
 //! The core is pure: [`decide`](decide::decide) is how one head relates to another, [`node::Node`] what is known of others'
 //! heads, [`holdings::Holdings`] which evidence is held, [`evidence::Held`] evidence that was verified. Time, chance and
-//! the network are arguments, so that a simulation runs the very code that servers run. [`store`] keeps evidence on disk,
-//! [`book`] joins the two, and [`net`] asks others over HTTP.
+//! the network are arguments, so that a simulation runs the very code that servers run. With the feature `servers`, `store` keeps
+//! evidence on disk, `book` joins the two, and `net` asks others over HTTP.
 #![cfg_attr(
     test,
     allow(
@@ -17,6 +17,7 @@
     )
 )]
 
+#[cfg(feature = "servers")]
 pub mod book;
 pub mod decide;
 pub mod evidence;
@@ -24,11 +25,14 @@ pub mod head;
 pub mod hex;
 pub mod holdings;
 pub mod listing;
+#[cfg(feature = "servers")]
 pub mod metrics;
+#[cfg(feature = "servers")]
 pub mod net;
 pub mod node;
 pub mod peers;
 pub mod schedule;
+#[cfg(feature = "servers")]
 pub mod store;
 pub mod trust;
 

@@ -19,6 +19,8 @@ use crate::{decide::Tree, evidence::EvidenceId, hex, holdings::Resolved};
 
 /// The file's name within a data directory.
 pub const FILE: &str = "gossip.redb";
+/// What is about to become that file.
+const FRESH: &str = "gossip.redb.new";
 
 /// Canonical texts by their hash.
 const EVIDENCE: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("evidence");
@@ -77,25 +79,17 @@ impl Store {
         let failed = |source| StoreError::Failed { path: path.clone(), source: Arc::new(source) };
         let mut builder = Builder::new();
         builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-        let open = || -> Result<_, redb::Error> {
-            let existing = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() > 0);
-            if existing {
-                return Ok(builder.open(&path)?);
-            }
-            let mut options = std::fs::OpenOptions::new();
-            let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-            Ok(builder.create_with_backend(FileBackend::new(file)?)?)
-        };
-        let store = Self { database: open().map_err(failed)?, path: path.clone() };
+        match std::fs::metadata(&path) {
+            Ok(metadata) if metadata.len() > 0 => {}
+            // Whatever else it may be, it is not to be replaced.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error.into())),
+            Ok(_) | Err(_) => create(data, &path, &builder).map_err(failed)?,
+        }
+        let database = builder.open(&path).map_err(|error| failed(error.into()))?;
+        let store = Self { database, path: path.clone() };
         match store.version().map_err(failed)?.as_deref() {
             Some(VERSION) => Ok(store),
-            Some(_) => Err(StoreError::Foreign(path)),
-            None => {
-                store.initialise().map_err(failed)?;
-                let synced = std::fs::File::open(data).and_then(|directory| directory.sync_all());
-                synced.map_err(|error: io::Error| failed(redb::Error::Io(error)))?;
-                Ok(store)
-            }
+            Some(_) | None => Err(StoreError::Foreign(path)),
         }
     }
 
@@ -107,21 +101,9 @@ impl Store {
         }
     }
 
-    fn initialise(&self) -> Result<(), redb::Error> {
-        let transaction = self.begin()?;
-        transaction.open_table(META)?.insert(META_VERSION, VERSION)?;
-        transaction.open_table(EVIDENCE)?;
-        transaction.open_table(DISOWNED)?;
-        transaction.open_table(RESOLUTIONS)?;
-        Ok(transaction.commit()?)
-    }
-
     /// A transaction that survives the loss of power.
     fn begin(&self) -> Result<WriteTransaction, redb::Error> {
-        let mut transaction = self.database.begin_write()?;
-        // In one phase, redb would take a damaged last commit for an unfinished one, and undo it.
-        transaction.set_two_phase_commit(true);
-        Ok(transaction)
+        begin(&self.database)
     }
 
     fn failed(&self) -> impl Fn(redb::Error) -> StoreError + '_ {
@@ -239,6 +221,34 @@ impl Store {
     }
 }
 
+/// Makes the file, whole or not at all: one that a crash had left half made could neither be opened nor told from a damaged one.
+fn create(data: &Path, path: &Path, builder: &Builder) -> Result<(), redb::Error> {
+    let fresh = data.join(FRESH);
+    match std::fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let file =
+        std::fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&fresh)?;
+    let database = builder.create_with_backend(FileBackend::new(file)?)?;
+    let transaction = begin(&database)?;
+    transaction.open_table(META)?.insert(META_VERSION, VERSION)?;
+    transaction.open_table(EVIDENCE)?;
+    transaction.open_table(DISOWNED)?;
+    transaction.open_table(RESOLUTIONS)?;
+    transaction.commit()?;
+    drop(database);
+    std::fs::rename(&fresh, path)?;
+    Ok(std::fs::File::open(data)?.sync_all()?)
+}
+
+fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    // In one phase, redb would take a damaged last commit for an unfinished one, and undo it.
+    transaction.set_two_phase_commit(true);
+    Ok(transaction)
+}
+
 /// What is resolved of a log, as lines.
 fn encode(resolved: &Resolved) -> String {
     let tree = |tree: &Tree| format!("{} {}", tree.size, hex::encode(&tree.root));
@@ -249,8 +259,7 @@ fn encode(resolved: &Resolved) -> String {
 
 /// Reads what [`encode`] wrote.
 fn decode(lines: &str) -> Option<Resolved> {
-    let tree =
-        |size: &str, root: &str| Some(Tree { size: size.parse().ok()?, root: hex::decode(root)? });
+    let tree = |size: &str, root: &str| Some(Tree { size: size.parse().ok()?, root: hex::decode(root)? });
     let mut resolved = Resolved::default();
     for line in lines.lines() {
         match line.split(' ').collect::<Vec<_>>().as_slice() {
@@ -271,6 +280,22 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn what_a_crash_left_of_a_new_file_is_no_obstacle() {
+        let data = tempfile::tempdir().unwrap();
+        std::fs::write(data.path().join(FRESH), vec![0; 4096]).unwrap();
+        std::fs::write(data.path().join(FILE), b"").unwrap();
+        Store::open(data.path()).unwrap();
+        Store::open(data.path()).unwrap();
+        let names: Vec<_> =
+            std::fs::read_dir(data.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, [FILE]);
+        // A database of something else is none of ours, and stays as it is.
+        std::fs::remove_file(data.path().join(FILE)).unwrap();
+        drop(Builder::new().create(data.path().join(FILE)).unwrap());
+        assert!(matches!(Store::open(data.path()), Err(StoreError::Foreign(_))));
+    }
 
     #[test]
     fn what_is_resolved_has_one_spelling() {

@@ -22,4 +22,5 @@ pub mod network;
 pub mod passphrase;
 pub mod private_file;
 pub mod server;
+mod taking;
 pub mod tls;

@@ -24,6 +24,7 @@ use tower::Service as _;
 use crate::{
     connections::Connections,
     network::{Network, Shares},
+    taking::Taking,
     tls::Tls,
 };
 
@@ -41,7 +42,7 @@ pub struct Limits {
     pub per_address: usize,
     /// How long a TLS handshake may take.
     pub handshake: Duration,
-    /// How long a connection may go without sending a whole request head.
+    /// How long a connection may go without sending a whole request head, or without taking anything of an answer.
     pub head_time: Duration,
     /// The most bytes of a request head.
     pub head_len: usize,
@@ -258,6 +259,7 @@ async fn answer<S: Read + Write + Unpin>(
     http.timer(TokioTimer::new())
         .header_read_timeout(shared.limits.head_time)
         .max_buf_size(shared.limits.head_len);
+    let stream = Taking::new(stream, shared.limits.head_time);
     let mut connection = core::pin::pin!(http.serve_connection(stream, service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -306,6 +306,55 @@ async fn stopping_lets_requests_finish_and_cuts_off_those_that_do_not() {
     assert_eq!(answer, b"");
 }
 
+/// A body without an end, which tells when it is dropped.
+struct Endless(Arc<Notify>);
+
+impl hyper::body::Body for Endless {
+    type Data = hyper::body::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: core::pin::Pin<&mut Self>,
+        _: &mut core::task::Context<'_>,
+    ) -> core::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        let bytes = hyper::body::Bytes::from_static(&[0; 64 * 1024]);
+        core::task::Poll::Ready(Some(Ok(hyper::body::Frame::data(bytes))))
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+#[tokio::test]
+async fn who_takes_nothing_of_an_answer_is_let_go() {
+    let limits = Limits { head_time: Duration::from_millis(300), ..Limits::default() };
+    for tls in [false, true] {
+        let files = Files::new(1);
+        let dropped = Arc::new(Notify::new());
+        let body = Arc::clone(&dropped);
+        let endless = get(async move || axum::body::Body::new(Endless(Arc::clone(&body))));
+        let running = run(Router::new().route("/", endless), tls.then(|| files.load().unwrap()), limits);
+        let asked = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        // Who goes on taking gets more than all buffers hold.
+        let mut taken = vec![0; 16 << 20];
+        if tls {
+            let mut stream = connect(running.address).await;
+            stream.write_all(asked).await.unwrap();
+            stream.read_exact(&mut taken).await.unwrap();
+            dropped.notified().await;
+        } else {
+            let mut stream = TcpStream::connect(running.address).await.unwrap();
+            stream.write_all(asked).await.unwrap();
+            stream.read_exact(&mut taken).await.unwrap();
+            dropped.notified().await;
+        }
+        running.server.stop().await;
+    }
+}
+
 #[test]
 fn files_that_cannot_be_used_are_refused_by_name() {
     let refused = |change: &dyn Fn(&Files)| {

@@ -275,6 +275,8 @@ fn signed_by(note: &SignedNote, key: &Vkey) -> bool {
 }
 
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod explain_tests;
 #[cfg(test)]
 mod tests;

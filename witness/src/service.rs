@@ -127,9 +127,8 @@ impl<S: HeadStore, C: Clock> Witness<S, C> {
         let next = match decide(authentic, kept.head(), time.unwrap_or_default()) {
             Ok(next) => next,
             Err(refusal) => {
-                if matches!(refusal, Refusal::RootsDiffer | Refusal::WrongEmptyRoot)
-                    && let Some(evidence) = Evidence::of_notes(kept.head().map_or(&note, Head::note), &note)
-                {
+                // Whatever is wrong with the request, the log has signed this checkpoint.
+                if let Some(evidence) = Evidence::of_notes(kept.head().map_or(&note, Head::note), &note) {
                     self.equivocated(evidence).await;
                 }
                 return Err(refusal.into());

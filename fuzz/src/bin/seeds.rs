@@ -3,28 +3,43 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use keyglass_account::{
     api::{
         AckMessages, Base64, BundleResult, Bundles, FetchBundles, Id128, Message, Messages, PreKeyStatus,
-        SendMessage, Target, TargetBundle, TokenIssued, UploadPreKeys,
+        Receipt, Receipts, SendMessage, SendReceipt, Target, TargetBundle, TokenIssued, UploadPreKeys,
     },
     auth::{Credential, Request, Token},
     author::Draft,
     device::{Device, Suite},
+    link::LinkOffer,
     prekey::{
         KemPreKey, KemPreKeyBatch, LastResortPreKey, OneTimeKemPreKey, OneTimePreKey, PreKeyBatch,
         PreKeyBundle, SignedPreKey,
     },
     problem::Problem,
+    receipt::FailureReason,
+    search_many::{SearchAnswer, SearchManyRequest, encode_answers},
+    text_code,
     time::UnixMillis,
 };
 use keyglass_client_verify::x3dh::FirstMessage;
 use keyglass_crypto::{
-    dh::DhSecretKey, hash::sha256, kem::KemSecretKey, ml_dsa::MlDsaSigningKey, secret::Secret,
+    dh::DhSecretKey,
+    hash::sha256,
+    kem::KemSecretKey,
+    ml_dsa::MlDsaSigningKey,
+    sealed::{self, Cost, Passphrase},
+    secret::Secret,
     sign::SigningKey,
+    vrf::VrfSecretKey,
 };
-use keyglass_fuzz::{CODECS, TARGETS, honest_answers, stored_states, vector_file};
+use keyglass_fuzz::{
+    CODECS, REGISTRATION_TIME, TARGETS, honest_answers, service_key, service_keys, stored_states, vector_file,
+};
 use keyglass_tlog::{
     checkpoint::Checkpoint,
     cosignature::Cosigner,
@@ -67,6 +82,9 @@ fn main() {
     signed(&mut corpus);
     wire(&mut corpus);
     account(&mut corpus);
+    gossip(&mut corpus);
+    people(&mut corpus);
+    registration(&mut corpus);
     let mut bytes = 0;
     for (name, _) in TARGETS {
         let seeds = corpus.0.remove(name).unwrap_or_default();
@@ -370,6 +388,12 @@ fn account(corpus: &mut Corpus) {
     let message = Message { id: Id128([8; 16]), received: 9, body: Base64::new(vec![1, 2, 3]).unwrap() };
     json(7, serde_json::to_string(&Messages { messages: vec![message], more: false }).unwrap());
     json(8, serde_json::to_string(&Problem::Malformed.details(Some("why".into()))).unwrap());
+    let (handshake, reason) = (Base64::new(vec![9; 32]).unwrap(), FailureReason::ALL[0]);
+    let receipt = SendReceipt { target: target(), handshake: handshake.clone(), reason };
+    json(9, serde_json::to_string(&receipt).unwrap());
+    let reason = reason.name().to_owned();
+    let receipt = Receipt { id: Id128([8; 16]), received: 9, from: target(), handshake, reason };
+    json(10, serde_json::to_string(&Receipts { receipts: vec![receipt], more: true }).unwrap());
 
     let first = FirstMessage {
         id: [3; 16],
@@ -403,4 +427,99 @@ fn account(corpus: &mut Corpus) {
     message.extend([0, 0, 0, 7, 1, 0, 0, 0, 3, 0, 0, 0, 5, 0, 20]);
     message.extend([6; 20]);
     corpus.add("message", message);
+}
+
+/// What peers serve, from the seeds of the formats in it, and the file of peers.
+fn gossip(corpus: &mut Corpus) {
+    let checkpoint = |size, root: u8| Checkpoint::new("log.example/one", size, [root; 32]).unwrap();
+    let head = note(&checkpoint(7, 5), &[2, 3]);
+    corpus.add("gossip-head", head.to_string());
+    corpus.add("gossip-head", note(&checkpoint(0, 5), &[]).to_string());
+    let both = [head.signatures().to_vec(), note(&checkpoint(8, 5), &[2]).signatures().to_vec()].concat();
+    corpus.add("gossip-head", SignedNote::new(head.text(), both).unwrap().to_string());
+    let evidence = Evidence::of_notes(&head, &note(&checkpoint(7, 6), &[2])).unwrap().to_string();
+    let hashes =
+        |id: u8| format!("{} {}\n", hex::encode([id; 32]), hex::encode(sha256(&[b"log.example/one"])));
+    corpus.add("gossip-list", "keyglass-gossip/v1\n");
+    corpus.add("gossip-list", format!("keyglass-gossip/v1\n{}{}", hashes(1), hashes(2)));
+    corpus.add("gossip-evidence", evidence);
+    corpus.add("gossip-evidence", Evidence::EmptyTree { a: note(&checkpoint(0, 5), &[3]) }.to_string());
+    corpus.add(
+        "peers",
+        "# of this network\n\npeer w2 https://witness.example/w2\n\tpeer  a/1\thttp://127.0.0.1:7390/\n",
+    );
+    corpus.add("peers", "peer a http://a?b\n");
+    let root = STANDARD.encode([7; 32]);
+    let heads =
+        format!("keyglass-heads/v1\nlog.example/one\n5 1700000000000 {root}\n9 1700000000001 {root}\n");
+    corpus.add("heads-text", heads);
+    let passphrase = Passphrase::new(b"passphrase".to_vec().into()).unwrap();
+    let cost = Cost::new(8, 1, 1).unwrap();
+    let sealed = sealed::seal("key", b"content", &passphrase, cost, &[1; 16], &[2; 12]).unwrap();
+    corpus.add("sealed", sealed);
+    let key = VrfSecretKey::from_seed(&[7; 32]);
+    let (proof, _) = key.prove(b"input");
+    corpus.add("vrf", [&key.public_key().to_bytes()[..], &proof.0, b"input"].concat());
+}
+
+/// What people type and scan, and searches for many of them.
+fn people(corpus: &mut Corpus) {
+    let key = |seed: u8| SigningKey::from_seed(&[seed; 32]);
+    let dh = |seed: u8| DhSecretKey::from_bytes(&[seed; 32]).public_key();
+    for suites in [vec![Suite::X3DH], vec![Suite::X3DH, Suite::PQXDH]] {
+        let device = Device::sign(ORIGIN, LABEL, 2, &key(12), dh(12), suites, UnixMillis(1_700_000_000_000));
+        let offer = LinkOffer::sign(ORIGIN, LABEL, key(1).verifying_key(), device, &key(12), [6; 16]);
+        corpus.add("link-offer", offer.encode());
+        corpus.add("link-offer", offer.to_text());
+    }
+    corpus.add("text-code", text_code::encode("KEYGLASS-FUZZ", b""));
+    corpus.add("text-code", text_code::encode("KEYGLASS-FUZZ", &[0xa5; 33]).to_lowercase().replace('-', " "));
+    for label in [
+        "alice",
+        "Alice.B-c_9",
+        "+49 (151) 23-456 789",
+        "+1 202 555 0123",
+        "Alice@EXAMPLE.com",
+        "a+b@b\u{fc}cher.example",
+        "\u{212b}ngstr\u{f6}m",
+        "fa\u{df}",
+        "\u{3c3}\u{3c2}",
+        "\u{5d0}\u{5d1}1",
+        "a\u{200d}b",
+        "\u{ff41}",
+        "xn--a",
+        " a",
+        "",
+    ] {
+        corpus.add("label", label);
+    }
+    let request = SearchManyRequest { last: Some(7), labels: vec![b"bob".to_vec(), b"alice".to_vec()] };
+    corpus.add("search-many", [vec![0], request.encode()].concat());
+    let first = SearchManyRequest { last: None, labels: vec![b"bob".to_vec()] };
+    corpus.add("search-many", [vec![0], first.encode()].concat());
+    let answers =
+        [SearchAnswer::Response(vec![1; 30]), SearchAnswer::Problem("urn:keyglass:problem:x".into())];
+    corpus.add("search-many", [vec![1], encode_answers(&answers)].concat());
+}
+
+/// Tokens of an account service, and its keys.
+fn registration(corpus: &mut Corpus) {
+    corpus.add("registration-keys", service_keys());
+    corpus.add(
+        "registration-keys",
+        service_keys().replace("\"x\"", "\"alg\":\"EdDSA\",\"use\":\"sig\",\"d\":1,\"x\""),
+    );
+    let (iat, exp) = (REGISTRATION_TIME, REGISTRATION_TIME + 3600);
+    let several = format!(r#"["log.example/other","{ORIGIN}"]"#);
+    for (header, audience) in [
+        (r#"{"alg":"EdDSA","kid":"k1"}"#, format!("\"{ORIGIN}\"")),
+        (r#"{"alg":"EdDSA","kid":"k1","typ":"JWT"}"#, several),
+        (r#"{"alg":"none","kid":"k1"}"#, format!("\"{ORIGIN}\"")),
+    ] {
+        let claims =
+            format!(r#"{{"sub":"bob","aud":{audience},"iat":{iat},"exp":{exp},"nbf":{iat},"jti":"1"}}"#);
+        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        let signature = URL_SAFE_NO_PAD.encode(service_key().sign(signed.as_bytes()).0);
+        corpus.add("registration-token", format!("{signed}.{signature}"));
+    }
 }

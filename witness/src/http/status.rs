@@ -7,7 +7,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use keyglass_crypto::hash::sha256;
-use keyglass_tlog::time::UnixSeconds;
+use keyglass_tlog::time::{Date, UnixSeconds};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{Endpoints, Problem, Responder};
@@ -263,22 +263,12 @@ fn age(now: UnixSeconds, then: UnixSeconds) -> String {
     }
 }
 
-/// Date and time in UTC, in the proleptic Gregorian calendar.
+/// Date and time in UTC; a second that no calendar reaches by its number.
 fn date(time: UnixSeconds) -> String {
-    let (days, second) = (time.0 / 86_400, time.0 % 86_400);
-    // Years begin in March here, so that the leap day is a year's last, and eras have 400 years (146,097 days). Day 0 is
-    // 1 March of the year 0.
-    let day = days.saturating_add(719_468);
-    let (era, of_era) = (day / 146_097, day % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day_of_month = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let (month, next_year) =
-        if month_from_march < 10 { (month_from_march + 3, 0) } else { (month_from_march - 9, 1) };
-    let year = era.saturating_mul(400).saturating_add(year_of_era).saturating_add(next_year);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day_of_month:02} {hour:02}:{minute:02}:{second:02} UTC")
+    let Some(millis) = time.to_millis() else { return format!("second {time}") };
+    let Date { year, month, day } = Date::of(millis);
+    let (hour, minute, second) = (time.0 / 3600 % 24, time.0 / 60 % 60, time.0 % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
 #[cfg(test)]

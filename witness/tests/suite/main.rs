@@ -11,6 +11,7 @@ mod client;
 mod clock;
 mod crash;
 mod decide;
+mod evidence;
 mod flood;
 mod full_disk;
 mod gossip;
