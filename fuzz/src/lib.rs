@@ -21,6 +21,11 @@ mod primitives;
 mod registration;
 mod scenes;
 mod text;
+// It has a file of tests beside it, which a formatter would look for elsewhere.
+#[allow(dead_code)]
+#[rustfmt::skip]
+#[path = "../../auditor/src/updates.rs"]
+mod updates;
 mod wire;
 mod witness;
 
@@ -71,6 +76,7 @@ pub const TARGETS: &[Target] = &[
     ("heads-text", text::heads),
     ("sealed", primitives::sealed),
     ("vrf", primitives::vrf),
+    ("update-stream", wire::update_stream),
 ];
 
 /// The target of this name.

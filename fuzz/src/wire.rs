@@ -16,6 +16,8 @@ use keyglass_keytrans::{
     },
 };
 
+use crate::updates::{Form, Limits, Splitter};
+
 /// A structure's name in the draft, and what decodes it and demands that it has one spelling.
 pub type Codec = (&'static str, fn(&[u8], Context));
 
@@ -84,6 +86,31 @@ pub fn updates(input: &[u8]) {
     if let Ok(responses) = decode_update_responses(bytes, Context::new(mode)) {
         let again: Vec<u8> = responses.iter().flat_map(|response| response.encode().unwrap()).collect();
         assert_eq!(again, bytes, "another spelling");
+    }
+}
+
+/// Updates as an auditor reads them from a log, without frames. The first byte says in which form and how large they may be, the
+/// second in which pieces they arrive.
+pub fn update_stream(input: &[u8]) {
+    let [which, piece, bytes @ ..] = input else { return };
+    let form = if which % 2 == 0 { Form::Batch } else { Form::Draft };
+    let limits = Limits { leaves: usize::from(which / 2) };
+    let split = |length: usize| {
+        let mut splitter = Splitter::new(form, limits);
+        let refused = bytes.chunks(length.max(1)).find_map(|piece| splitter.push(piece).err());
+        (refused, splitter.finish())
+    };
+    let (refused, (complete, rest)) = split(bytes.len());
+    let in_pieces = split(usize::from(*piece));
+    assert_eq!((&refused, &complete), (&in_pieces.0, &in_pieces.1.0), "pieces change nothing");
+    assert!(complete.iter().all(|update| update.len() <= limits.bytes()));
+    if refused.is_none() {
+        assert_eq!([complete.concat(), rest].concat(), bytes, "nothing is lost");
+    }
+    for update in &complete {
+        if let Ok(decoded) = form.decode(update) {
+            assert!(decoded.added.len() + decoded.removed.len() <= limits.leaves);
+        }
     }
 }
 

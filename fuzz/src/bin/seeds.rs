@@ -262,6 +262,9 @@ fn wire(corpus: &mut Corpus) {
                 corpus.0.entry("wire").or_default().push(seed);
                 seen.push(index);
             }
+            if *name == "AuditorUpdate" {
+                corpus.add("update-stream", [vec![0xff, 7], from_hex(&case["bytes"])].concat());
+            }
             if *name == "UpdateResponse" {
                 corpus.add("updates", [vec![mode(case)], from_hex(&case["bytes"])].concat());
                 corpus.add(
@@ -297,6 +300,8 @@ fn wire(corpus: &mut Corpus) {
             seed.extend(update);
         }
         corpus.add("audit", seed);
+        let updates = audit["steps"].as_array().unwrap().iter().map(|step| from_hex(&step["update"]));
+        corpus.add("update-stream", [vec![0xfe, 50], updates.take(4).collect::<Vec<_>>().concat()].concat());
     }
 }
 
