@@ -33,6 +33,9 @@ use crate::{
     records::{Records, Source, Standing},
 };
 
+/// The least time between two looks at all logs for what is to be passed on.
+const SHARE_PAUSE: Duration = Duration::from_millis(50);
+
 /// Why there is no gossip.
 #[derive(Debug, Error)]
 pub enum GossipError {
@@ -159,6 +162,7 @@ async fn share(logs: Arc<Logs>, book: Arc<Book>, metrics: GossipMetrics) {
         if changes.changed().await.is_err() {
             return;
         }
+        tokio::time::sleep(SHARE_PAUSE).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Replaying the updates of the entries that are known, and signing what was verified.
+//! Replaying the updates of the entries that are known.
 //!
 //! Under suite 0xF001 only entries are taken that were replayed from the log's tiles before, under a head that the log
 //! signed, and every update must lead to exactly the entry that stands there. Under 0x0002 there is no tree to compare with:
@@ -9,13 +9,12 @@ use std::{collections::BTreeSet, sync::Arc};
 use keyglass_keytrans::{
     config::DeploymentMode,
     ibst,
-    wire::{AuditorTreeHead, Context, LogEntry, Wire as _},
+    wire::{Context, LogEntry, Wire as _},
 };
 use keyglass_tlog::{
     Digest,
     rfc6962::{empty_root, leaf_hash, range_nodes},
     tile::{Content, FULL_WIDTH, Tile, parse_bundle},
-    time::UnixSeconds,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -24,16 +23,13 @@ use crate::{
     audited::{Audit, AuditState, Fault},
     fetch::Ended,
     finding::Finding,
-    head::SignedHead,
     progress::Replayed,
     records::{
         Records, RecordsError,
         store::{Damage, Position, Store},
     },
-    report::{Report, SignedReport},
-    signing::{Verified, cosign},
+    signing::Verified,
     updates::Form,
-    verdict::Verdict,
 };
 
 /// How far the replay of updates came.
@@ -241,90 +237,8 @@ impl Follower {
         Ok(Finding::BadUpdate { position, fault: Box::new(fault), kept })
     }
 
-    /// Signs the head of all that was verified, if this is the log's auditor and nothing speaks against it, and notes in the
-    /// report what is signed.
-    ///
-    /// A signature follows what is durable, and covers only entries under a head that is witnessed as the policy demands:
-    /// `proven` says that what was replayed is known to be a part of the tree of the head that the log shows.
-    pub(super) async fn sign(
-        &self,
-        report: &mut Report,
-        audited: &Audited,
-        proven: bool,
-    ) -> Result<(), AuditError> {
-        let Some(signer) = self.signer.clone() else { return Ok(()) };
-        report.audit.signs = true;
-        let signed = self.with_store(|store| Ok(store.auditor_head()?)).await?;
-        let state =
-            |head: &AuditorTreeHead| SignedReport { tree_size: head.tree_size, timestamp_ms: head.timestamp };
-        report.audit.head = signed.as_ref().map(state);
-        let Some(verified) = audited.verified.filter(|verified| verified.size > audited.start) else {
-            return Ok(());
-        };
-        if signed.is_some_and(|head| head.tree_size >= verified.size) {
-            return Ok(());
-        }
-        let shown = report.shown.as_ref().is_some_and(|shown| {
-            shown.tree_size >= verified.size && (shown.witnessed || !self.trust.asks_for_witnesses())
-        });
-        let under_it = !self.trust.has_checkpoints() || (proven && shown);
-        if report.verdict >= Verdict::Invalid || !under_it {
-            report.audit.not_signed = Some(format!("the verdict is {}", report.verdict));
-            return Ok(());
-        }
-        match signer.sign(&self.trust, &verified, self.clock.now()) {
-            Err(reason) => report.audit.not_signed = Some(reason.to_string()),
-            Ok(head) => {
-                report.audit.head = Some(state(&head));
-                // Before anybody can ask for it.
-                self.with_store(move |store| Ok(store.put_auditor_head(&head)?)).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Cosigns the head that the log shows, if everything up to it was verified and nothing speaks against it, and notes in the
-    /// report what was cosigned last.
-    pub(super) async fn cosign(
-        &self,
-        report: &mut Report,
-        audited: &Audited,
-        shown: Option<SignedHead>,
-    ) -> Result<(), AuditError> {
-        let Some(cosigner) = self.cosigner.clone().filter(|_| self.trust.has_checkpoints()) else {
-            return Ok(());
-        };
-        let before = self.with_store(|store| Ok(store.cosigned()?)).await?;
-        let before = before.map(|(head, at)| (head.size(), at));
-        let state = |size: u64, at: UnixSeconds| SignedReport {
-            tree_size: size,
-            timestamp_ms: at.to_millis().map_or(0, |at| at.0),
-        };
-        report.audit.cosigned = before.map(|(size, at)| state(size, at));
-        let (Some(head), Some(verified)) = (shown, audited.verified) else { return Ok(()) };
-        let witnessed = report.shown.as_ref().is_some_and(|shown| shown.witnessed);
-        let now = self.clock.now();
-        let in_time = match &self.signer {
-            Some(signer) => signer.in_time(&self.trust, &verified, now).is_ok(),
-            None => true,
-        };
-        // Only larger checkpoints, so that the cosignatures are of one growing tree, each with the time at which it was new.
-        let grown = head.size() > before.map_or(0, |(size, _)| size) && verified.size > audited.start;
-        let speaks_against =
-            report.verdict >= Verdict::Stale || (!witnessed && self.trust.asks_for_witnesses());
-        if !grown || !in_time || speaks_against {
-            return Ok(());
-        }
-        if let Ok((note, at)) = cosign(&cosigner, &head, &verified, now) {
-            report.audit.cosigned = Some(state(head.size(), at));
-            // Before anybody can ask for it.
-            self.with_store(move |store| Ok(store.put_cosigned(&note, at)?)).await?;
-        }
-        Ok(())
-    }
-
     /// Works with the database where waiting is allowed, without keeping others from the records.
-    async fn with_store<T: Send + 'static>(
+    pub(super) async fn with_store<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<T, RecordsError> + Send + 'static,
     ) -> Result<T, AuditError> {

@@ -4,6 +4,7 @@ mod audit;
 mod catch_up;
 mod compare;
 mod shared;
+mod sign;
 mod vantage;
 
 use std::{sync::Arc, time::Duration};

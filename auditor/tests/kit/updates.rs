@@ -6,15 +6,19 @@ use std::{
     convert::Infallible,
 };
 
-use keyglass_auditor::updates::Form;
+use keyglass_auditor::{audited::AuditState, report::Report, updates::Form};
 use keyglass_keytrans::{
+    audit::AuditedLog,
+    client::Verifier,
     prefix_tree::{Change, Page, PageKey, PageSource, TreeRoot, apply},
     prover::auditor_update,
-    wire::{AuditorUpdate, BatchAuditorUpdate, BatchPrefixProof, LogEntry, PrefixLeaf, Wire as _},
+    wire::{
+        AuditorTreeHead, AuditorUpdate, BatchAuditorUpdate, BatchPrefixProof, LogEntry, PrefixLeaf, Wire as _,
+    },
 };
 use keyglass_tlog::{Digest, rfc6962::leaf_hash};
 
-use super::{Entry, START};
+use super::{ALL, Entry, START, World};
 
 pub fn leaf(key: u64, commitment: u8) -> PrefixLeaf {
     PrefixLeaf { vrf_output: leaf_hash(&key.to_be_bytes()), commitment: [commitment; 32] }
@@ -152,4 +156,40 @@ pub fn of_entries(entries: &[Entry]) -> Vec<Vec<u8>> {
         encode(Form::Batch, &BatchAuditorUpdate { timestamp, ..update })
     };
     entries.iter().map(update).collect()
+}
+
+impl World {
+    /// The log has these entries, and tells the truth about them.
+    pub fn publish_history(&self, history: &History) {
+        if self.trust.has_checkpoints() {
+            self.publish(&history.entries, &ALL);
+        }
+        self.log.put_updates(history.encoded(Form::of(self.trust.suite())));
+    }
+
+    pub fn audit_state(&self) -> Option<AuditState> {
+        self.records().unwrap().store().audit().unwrap()
+    }
+
+    pub fn signed(&self) -> Option<AuditorTreeHead> {
+        self.records().unwrap().store().auditor_head().unwrap()
+    }
+
+    /// The head that was signed last, verified as the log and its users do.
+    pub fn verified(&self, history: &History) -> AuditorTreeHead {
+        let head = self.signed().unwrap();
+        let mut log = AuditedLog::new(self.trust.suite().log_hash(), 0);
+        for update in &history.updates[..head.tree_size as usize] {
+            log.apply(update, |_| Some(0)).unwrap();
+        }
+        let policy = Some(self.policy.as_bytes());
+        let verifier = Verifier::new(&self.keys.configuration, policy).unwrap();
+        verifier.verify_auditor_signature(&head, log.root().unwrap()).unwrap();
+        head
+    }
+}
+
+/// How many entries' changes were verified, and are under the head that was signed.
+pub fn sizes(report: &Report) -> (u64, u64) {
+    (report.audit.tree_size, report.audit.head.map_or(0, |head| head.tree_size))
 }
