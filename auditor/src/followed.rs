@@ -189,6 +189,15 @@ impl Followed {
     /// [`Refusal`].
     pub async fn take_evidence(&self, evidence: Evidence) -> Result<Taken, Refusal> {
         let _permit = self.comparing.try_acquire().map_err(|_| Refusal::Unavailable)?;
+        let trust = Arc::clone(&self.trust);
+        // Before anything is locked: what proves nothing keeps nobody from the records.
+        let verify = move || {
+            let keys: Vec<_> = trust.log_keys().iter().collect();
+            let proven = evidence.verify(&keys, Some(trust.policy())).is_ok();
+            proven.then_some(evidence)
+        };
+        let evidence = tokio::task::spawn_blocking(verify).await.map_err(|_| Refusal::Failed)?;
+        let evidence = evidence.ok_or(Refusal::Unproven)?;
         let take = move |records: &mut Records| {
             let before = records.evidence().convictions().count();
             let convicts = records.take_evidence(&evidence)?;

@@ -4,6 +4,7 @@
 mod conditions;
 mod growth;
 mod history;
+pub mod snapshot;
 pub mod status;
 
 use serde::Serialize;

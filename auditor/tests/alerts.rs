@@ -195,7 +195,9 @@ async fn refusals_and_redirections_are_tried_again_and_not_followed() {
         .await;
     }
     until_nothing_waits(world.directory.path()).await;
-    assert_eq!(ids.iter().filter(|id| **id == 1).count(), 4 - ids.iter().filter(|id| **id != 1).count());
+    // Refused, redirected and refused again; the fourth answer takes it.
+    let first = ids[0];
+    assert!(ids.iter().filter(|id| **id == first).count() >= 2, "{ids:?}");
     running.abort();
 }
 
@@ -206,7 +208,9 @@ async fn what_was_delivered_is_not_delivered_again_after_a_restart_and_what_was_
     let desk = world.desk(&config);
     let running = run(&desk);
     desk.observe("log", &[wrong("first", Severity::Warning)]).await;
-    assert_eq!(world.next().await.what.key, "first");
+    let first = world.next().await;
+    assert_eq!(first.what.key, "first");
+    assert!(first.id > world.clock.now().0, "no other auditor's, and none of one that lost its alerts");
     until_nothing_waits(world.directory.path()).await;
     running.abort();
     let _ = running.await;
@@ -219,7 +223,7 @@ async fn what_was_delivered_is_not_delivered_again_after_a_restart_and_what_was_
     assert_eq!(desk.alerts().len(), 2, "graver ones first: {:?}", desk.alerts());
     let running = run(&desk);
     let second = world.next().await;
-    assert_eq!((second.what.key.as_str(), second.id), ("second", 2));
+    assert_eq!((second.what.key.as_str(), second.id), ("second", first.id + 1));
     // The same observations are nothing new.
     desk.observe("log", &[wrong("first", Severity::Warning), wrong("second", Severity::Critical)]).await;
     until_nothing_waits(world.directory.path()).await;

@@ -11,7 +11,7 @@ use keyglass_demo::{
 };
 
 /// Shows Keyglass at work on this machine: a log-server, three witnesses (two must sign) and an auditor, each a process of
-/// its own; Bob registers, Alice looks him up and writes to him; then servers lie, and every lie is noticed.
+/// its own, which gossip with each other; Bob registers, Alice looks him up and writes to him; then servers lie, and every lie is noticed.
 ///
 /// Exits with 0 only if every verdict was the expected one. All files are in one temporary directory, which is removed.
 #[derive(Debug, Parser)]
@@ -46,9 +46,10 @@ async fn main() -> ExitCode {
 }
 
 async fn demo(arguments: &Arguments, report: &mut Report) -> Result<(), Failed> {
-    report.doing("starting a log-server, three witnesses and an auditor");
+    report.doing("starting a log-server, three witnesses and an auditor, which gossip");
     let mut system = System::start(Timing::default()).await?;
     system.start_auditor().await?;
+    system.gossip()?;
     report.line(&format!("log-server {}, origin {}", system.url()?, system.log.origin));
     honest::run(report, &system).await?;
     if arguments.keep_running {

@@ -18,6 +18,9 @@ use crate::{
 /// The names of the witnesses in the policy.
 pub const WITNESSES: [&str; 3] = ["w1", "w2", "w3"];
 
+/// The time between two rounds of gossip, in milliseconds.
+const GOSSIP_PERIOD: &str = "500";
+
 /// How a log keeps time, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
@@ -232,25 +235,26 @@ impl System {
     /// # Errors
     /// [`SystemError`].
     pub async fn start_auditor(&mut self) -> Result<(), SystemError> {
-        let data = self.directory.path().join("auditor");
-        run("keyglass-auditor", &["init", "--data", path(&data), "--name", "auditor.demo.example"]).await?;
-        let arguments = [
-            "follow",
-            "--data",
-            path(&data),
-            "--url",
-            self.url()?,
-            "--policy",
-            path(&self.policy),
-            "--configuration",
-            path(&self.log.configuration),
-            "--listen",
-            "127.0.0.1:0",
-            "--interval",
-            "1000",
-        ];
-        let log = self.directory.path().join("auditor.log");
-        self.auditor = Some(Daemon::start("keyglass-auditor", &arguments, &log).await?);
+        let auditor = start_auditor(self.directory.path(), &self.log, &self.policy, self.url()?).await?;
+        self.auditor = Some(auditor);
+        Ok(())
+    }
+
+    /// Has the witnesses and the auditor gossip, each with all others.
+    ///
+    /// # Errors
+    /// [`SystemError`].
+    pub fn gossip(&self) -> Result<(), SystemError> {
+        let directory = self.directory.path();
+        let policy = fs::read_to_string(&self.policy)
+            .map_err(|source| SystemError::File { path: self.policy.clone(), source })?;
+        know_tiles(directory, &self.log, self.url()?, &policy)?;
+        let witnesses = WITNESSES.into_iter().zip(&self.witnesses);
+        let parties: Vec<(&str, &Daemon)> = witnesses.chain(self.auditor.as_ref().map(|it| ("auditor", it))).collect();
+        for (name, party) in &parties {
+            let others = parties.iter().filter(|(other, _)| other != name);
+            introduce(directory, name, party, others.copied())?;
+        }
         Ok(())
     }
 
@@ -294,7 +298,36 @@ impl System {
     }
 }
 
-/// Initialises and starts a witness; gives its verifier key too.
+/// Writes the policy of witnesses, as [`start_witness`] took it, with what gossip needs: where the log's tiles are, and the keys of
+/// witnesses that evidence may name. They read it on SIGHUP.
+///
+/// # Errors
+/// [`SystemError::File`].
+pub fn know_tiles(directory: &Path, log: &Log, url: &str, policy: &str) -> Result<(), SystemError> {
+    let policy = policy.replacen(&log.vkey, &format!("{} {url}", log.vkey), 1);
+    write(&directory.join("witness.policy"), policy)
+}
+
+/// Gives a running witness or auditor these peers.
+///
+/// # Errors
+/// [`SystemError`].
+pub fn introduce<'a>(
+    directory: &Path,
+    name: &str,
+    party: &Daemon,
+    peers: impl Iterator<Item = (&'a str, &'a Daemon)>,
+) -> Result<(), SystemError> {
+    let lines: String = peers.map(|(name, peer)| format!("peer {name} {}\n", peer.url())).collect();
+    write(&peers_file(directory, name), lines)?;
+    Ok(party.reload()?)
+}
+
+fn peers_file(directory: &Path, name: &str) -> PathBuf {
+    directory.join(name).with_extension("peers")
+}
+
+/// Initialises and starts a witness that gossips with nobody yet; gives its verifier key too.
 ///
 /// # Errors
 /// [`SystemError`].
@@ -307,7 +340,71 @@ pub async fn start_witness(
     let key_name = format!("{name}.demo.example");
     let vkey = run("keyglass-witness", &["init", "--data", path(&data), "--name", &key_name]).await?;
     let vkey = vkey.lines().next().ok_or(SystemError::Output("keyglass-witness"))?.to_owned();
-    let arguments = ["serve", "--data", path(&data), "--listen", "127.0.0.1:0", "--policy", path(policy)];
-    let witness = Daemon::start("keyglass-witness", &arguments, &data.with_extension("log")).await?;
-    Ok((witness, vkey))
+    write(&peers_file(directory, name), "")?;
+    Ok((serve_witness(directory, name, policy, "127.0.0.1:0").await?, vkey))
+}
+
+/// Starts a witness that was initialised.
+///
+/// # Errors
+/// [`SystemError`].
+pub async fn serve_witness(
+    directory: &Path,
+    name: &str,
+    policy: &Path,
+    address: &str,
+) -> Result<Daemon, SystemError> {
+    let (data, peers) = (directory.join(name), peers_file(directory, name));
+    let arguments = [
+        "serve",
+        "--data",
+        path(&data),
+        "--listen",
+        address,
+        "--policy",
+        path(policy),
+        "--peers",
+        path(&peers),
+        "--gossip-period",
+        GOSSIP_PERIOD,
+    ];
+    Ok(Daemon::start("keyglass-witness", &arguments, &data.with_extension("log")).await?)
+}
+
+/// Initialises and starts an auditor of one log, as it is shown at `url`, that gossips with nobody yet.
+///
+/// # Errors
+/// [`SystemError`].
+pub async fn start_auditor(
+    directory: &Path,
+    log: &Log,
+    policy: &Path,
+    url: &str,
+) -> Result<Daemon, SystemError> {
+    let (data, config) = (directory.join("auditor"), directory.join("auditor.toml"));
+    run("keyglass-auditor", &["init", "--data", path(&data), "--name", "auditor.demo.example"]).await?;
+    let settings = format!(
+        "[[log]]\nname = \"demo\"\nurls = [\"{url}\"]\npolicy = \"{}\"\nconfiguration = \"{}\"\n",
+        policy.display(),
+        log.configuration.display()
+    );
+    write(&config, settings)?;
+    let peers = peers_file(directory, "auditor");
+    write(&peers, "")?;
+    let arguments = [
+        "serve",
+        "--data",
+        path(&data),
+        "--config",
+        path(&config),
+        "--listen",
+        "127.0.0.1:0",
+        "--interval",
+        "500",
+        "--peers",
+        path(&peers),
+        "--gossip-period",
+        GOSSIP_PERIOD,
+    ];
+    Ok(Daemon::start("keyglass-auditor", &arguments, &data.with_extension("log")).await?)
 }

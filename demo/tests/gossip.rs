@@ -3,32 +3,20 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing, clippy::as_conversions)]
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, time::Duration};
 
-use keyglass_account::{
-    author::Draft,
-    device::{Device, Suite},
-    time::UnixMillis,
-};
-use keyglass_crypto::{dh::DhSecretKey, sign::SigningKey};
 use keyglass_demo::{
-    daemon::{Daemon, ask, run},
+    daemon::ask,
+    lies::split_view::{NO_HEARTBEAT, account},
     lying::log::{LyingLog, copy_data},
-    system::{Log, Timing, path, start_witness, witness_line, write},
+    system::{
+        Log, Timing, introduce, path, serve_witness, start_auditor, start_witness, witness_line, write,
+    },
 };
 use keyglass_tlog::{evidence::Evidence, policy::Policy};
 
-const NO_HEARTBEAT: Duration = Duration::from_secs(3600);
 const ATTEMPTS: u32 = 1200;
 const PAUSE: Duration = Duration::from_millis(25);
-
-fn account(origin: &str, label: &[u8], seed: u8) -> Vec<u8> {
-    let signing_key = SigningKey::from_seed(&[seed + 1; 32]);
-    let dh_key = DhSecretKey::from_bytes(&[seed + 2; 32]).public_key();
-    let device = Device::sign(origin, label, 1, &signing_key, dh_key, vec![Suite::X3DH], UnixMillis(0));
-    let draft = Draft::new(origin, label, 0).add_device(device);
-    draft.sign_genesis(&SigningKey::from_seed(&[seed; 32])).unwrap().encode()
-}
 
 /// The evidence that a party lists, once it lists any.
 async fn evidence_of(url: &str) -> String {
@@ -44,28 +32,6 @@ async fn evidence_of(url: &str) -> String {
     panic!("{url} holds no evidence");
 }
 
-/// A witness that gossips with nobody yet, in the place of one that was made.
-async fn gossiping(directory: &Path, name: &str, policy: &Path) -> (Daemon, String) {
-    let (made, vkey) = start_witness(directory, name, policy).await.unwrap();
-    made.stop().await.unwrap();
-    let (data, peers) = (directory.join(name), directory.join(format!("{name}.peers")));
-    write(&peers, "").unwrap();
-    let arguments = [
-        "serve",
-        "--data",
-        path(&data),
-        "--listen",
-        "127.0.0.1:0",
-        "--policy",
-        path(policy),
-        "--peers",
-        path(&peers),
-        "--gossip-period",
-        "500",
-    ];
-    (Daemon::start("keyglass-witness", &arguments, &data.with_extension("log")).await.unwrap(), vkey)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fork_among_honest_witnesses_is_known_to_all_of_them_and_the_auditor() {
     let directory = tempfile::tempdir().unwrap();
@@ -77,59 +43,32 @@ async fn a_fork_among_honest_witnesses_is_known_to_all_of_them_and_the_auditor()
     write(&policy, format!("log {}\nquorum none\n", log.vkey)).unwrap();
     let mut witnesses = Vec::new();
     for name in ["w1", "w2", "w3"] {
-        witnesses.push(gossiping(directory, name, &policy).await);
+        witnesses.push(start_witness(directory, name, &policy).await.unwrap());
     }
     // Either side asks a witness of its own; the third has seen nothing of the log.
     let line = |i: usize| witness_line(&format!("w{}", i + 1), &witnesses[i].1, witnesses[i].0.url());
     let side = |i: usize| format!("log {}\n{}quorum w{}\n", log.vkey, line(i), i + 1);
     let honest = LyingLog::start(&log.data, &side(0), NO_HEARTBEAT).await.unwrap();
-    honest.insert(b"bob", account(&log.origin, b"bob", 0x40)).await.unwrap();
-    honest.insert(b"carol", account(&log.origin, b"carol", 0x60)).await.unwrap();
+    honest.insert(b"bob", account(&log.origin, b"bob", 0x40).unwrap()).await.unwrap();
+    honest.insert(b"carol", account(&log.origin, b"carol", 0x60).unwrap()).await.unwrap();
     let fork = LyingLog::start(&fork_data, &side(1), NO_HEARTBEAT).await.unwrap();
-    fork.insert(b"bob", account(&log.origin, b"bob", 0x50)).await.unwrap();
+    fork.insert(b"bob", account(&log.origin, b"bob", 0x50).unwrap()).await.unwrap();
 
     // The auditor follows the honest side, and is told of no fork: its policy has the first witness only.
     let all: String = (0..3).map(line).collect();
     let text = format!("log {} {}\n{all}quorum w1\n", log.vkey, honest.url());
     Policy::parse(text.as_bytes()).unwrap();
     write(&policy, &text).unwrap();
-    write(&directory.join("auditor.policy"), format!("log {}\n{}quorum w1\n", log.vkey, line(0))).unwrap();
-    let data = directory.join("auditor");
-    run("keyglass-auditor", &["init", "--data", path(&data), "--name", "auditor.demo.example"])
-        .await
-        .unwrap();
-    let config = directory.join("auditor.toml");
-    let entry = format!(
-        "[[log]]\nname = \"log\"\nurls = [\"{}\"]\npolicy = \"auditor.policy\"\nconfiguration = \"log.configuration\"\n",
-        honest.url()
-    );
-    write(&config, entry).unwrap();
-    let peers_of = |but: usize| -> String {
-        let others = witnesses.iter().enumerate().filter(|(i, _)| *i != but);
-        others.map(|(i, (witness, _))| format!("peer w{} {}\n", i + 1, witness.url())).collect()
-    };
+    let auditor_policy = directory.join("auditor.policy");
+    write(&auditor_policy, format!("log {}\n{}quorum w1\n", log.vkey, line(0))).unwrap();
+    let auditor = start_auditor(directory, &log, &auditor_policy, &honest.url()).await.unwrap();
     // It asks the third alone, which has no head of its own: evidence reaches it over two steps.
-    let third = format!("peer w3 {}\n", witnesses[2].0.url());
-    let auditor_peers = directory.join("auditor.peers");
-    write(&auditor_peers, third).unwrap();
-    let arguments = [
-        "serve",
-        "--data",
-        path(&data),
-        "--config",
-        path(&config),
-        "--listen",
-        "127.0.0.1:0",
-        "--peers",
-        path(&auditor_peers),
-        "--gossip-period",
-        "500",
-    ];
-    let auditor =
-        Daemon::start("keyglass-auditor", &arguments, &directory.join("auditor.log")).await.unwrap();
+    introduce(directory, "auditor", &auditor, [("w3", &witnesses[2].0)].into_iter()).unwrap();
+    let names = ["w1", "w2", "w3"];
     for (i, (witness, _)) in witnesses.iter().enumerate() {
-        write(&directory.join(format!("w{}.peers", i + 1)), peers_of(i)).unwrap();
-        witness.reload().unwrap();
+        let others = names.iter().copied().zip(witnesses.iter().map(|(other, _)| other));
+        let others = others.enumerate().filter(|(j, _)| *j != i).map(|(_, other)| other);
+        introduce(directory, names[i], witness, others).unwrap();
     }
 
     for url in witnesses.iter().map(|(witness, _)| witness.url()).chain([auditor.url()]) {
@@ -156,7 +95,7 @@ async fn a_fork_among_honest_witnesses_is_known_to_all_of_them_and_the_auditor()
     let (first, _) = witnesses.remove(0);
     let address = first.address().to_owned();
     first.stop().await.unwrap();
-    let (w1, peers) = (directory.join("w1"), directory.join("w1.peers"));
+    let w1 = directory.join("w1");
     let arguments = [
         "resolve",
         "--data",
@@ -170,20 +109,9 @@ async fn a_fork_among_honest_witnesses_is_known_to_all_of_them_and_the_auditor()
     ];
     let (code, resolved) = ask("keyglass-witness", &arguments).await.unwrap();
     assert_eq!(code, 0, "{resolved}");
-    let arguments = [
-        "serve",
-        "--data",
-        path(&w1),
-        "--listen",
-        &address,
-        "--policy",
-        path(&policy),
-        "--peers",
-        path(&peers),
-    ];
+    let _first = serve_witness(directory, "w1", &policy, &address).await.unwrap();
     let log_file = w1.with_extension("log");
-    let _first = Daemon::start("keyglass-witness", &arguments, &log_file).await.unwrap();
-    honest.insert(b"dave", account(&log.origin, b"dave", 0x70)).await.unwrap();
+    honest.insert(b"dave", account(&log.origin, b"dave", 0x70).unwrap()).await.unwrap();
     let said = fs::read_to_string(&log_file).unwrap();
     assert!(said.contains("the log signed two histories"), "{said}");
     honest.stop().await;

@@ -15,7 +15,7 @@ use std::{
 use serde_json::Value;
 
 /// The steps that the demo must not leave out, each with the verdict that it must get.
-const STEPS: [(&str, &str); 23] = [
+const STEPS: [(&str, &str); 27] = [
     ("1. register", "verified"),
     ("2. lookup", "verified"),
     ("2. register", "verified"),
@@ -32,8 +32,12 @@ const STEPS: [(&str, &str); 23] = [
     ("4c. evidence", "verified"),
     ("4c. both sides", "misbehaving"),
     ("4c. hidden fork, asked for", "ok"),
+    ("4c. hidden fork, honest witnesses", "cosigned"),
     ("4c. hidden fork, shown", "verified"),
     ("4c. hidden fork, reported", "evidence"),
+    ("4c. evidence, gossiped", "evidence"),
+    ("4c. evidence, cosigning", "evidence-held"),
+    ("4c. evidence, resolved", "cosigned"),
     ("4c. hidden fork, evidence", "verified"),
     ("4d. old head", "stale"),
     ("4d. no server", "unreachable"),
@@ -70,4 +74,9 @@ fn every_verdict_is_the_expected_one() {
     assert_eq!(details("4c. evidence")["faulty_witnesses"], serde_json::json!(["w3"]));
     assert_eq!(details("4c. hidden fork, evidence")["faulty_witnesses"], serde_json::json!(["w2", "w3"]));
     assert!(details("4c. hidden fork, reported")["ms_from_fork_to_evidence"].is_u64());
+    let gossiped = details("4c. evidence, gossiped");
+    assert!(gossiped["ms_from_auditor_to_last_witness"].is_u64());
+    let witnesses: Vec<&Value> = gossiped["held"].as_array().unwrap().iter().map(|held| &held["witness"]).collect();
+    assert_eq!(witnesses, ["w1", "w4"]);
+    assert!(details("4c. evidence, cosigning")["detail"].as_str().unwrap().contains("two histories"));
 }

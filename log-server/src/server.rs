@@ -11,6 +11,7 @@ use axum::Router;
 use keyglass_crypto::secret::Secret;
 use keyglass_keytrans::client::ConfigurationError;
 use keyglass_service::{
+    rate::RateLimit,
     server::{self, Server},
     tls::Tls,
 };
@@ -30,7 +31,6 @@ use crate::{
     http::{
         self,
         health::{Audited, Watched},
-        limits::RateLimit,
         metrics::Metrics,
     },
     log::{Limits, Log},

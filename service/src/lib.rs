@@ -21,6 +21,7 @@ pub mod key_file;
 pub mod network;
 pub mod passphrase;
 pub mod private_file;
+pub mod rate;
 pub mod server;
 mod taking;
 pub mod tls;

@@ -32,26 +32,28 @@ impl core::fmt::Display for Network {
 
 /// How many of something each network holds. It remembers those that hold some, and no others.
 #[derive(Debug)]
-pub(crate) struct Shares {
+pub struct Shares {
     most: usize,
     held: Arc<Mutex<HashMap<Network, usize>>>,
 }
 
 /// One of something, held until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Share {
+pub struct Share {
     network: Network,
     held: Arc<Mutex<HashMap<Network, usize>>>,
 }
 
 impl Shares {
     /// Lets each network hold `most`.
-    pub(crate) fn new(most: usize) -> Self {
+    #[must_use]
+    pub fn new(most: usize) -> Self {
         Self { most, held: Arc::default() }
     }
 
     /// Takes one more for a network, unless it has its share.
-    pub(crate) fn take(&self, network: Network) -> Option<Share> {
+    #[must_use]
+    pub fn take(&self, network: Network) -> Option<Share> {
         let mut held = lock(&self.held);
         let count = held.entry(network).or_default();
         if *count >= self.most {

@@ -5,16 +5,17 @@
 //! comes and goes makes one alert. Only completed rounds count as observations: a log of which nothing is known, as after a
 //! restart, resolves nothing.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use keyglass_tlog::time::UnixMillis;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 use super::notice::{FORMAT, Notice, Observation, Severity, Transition};
 
-/// The most alerts that are tracked at a time, over all logs. Graver ones take the place of others.
+/// The most alerts of one severity and graver ones, over all logs: however many lesser ones there are, there is room for these.
 pub const MAX_ALERTS: usize = 1024;
+/// The most of them of one log, so that no log takes the room of others.
+pub const MAX_ALERTS_OF_ONE: usize = 128;
 
 /// One key of one log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +57,14 @@ pub struct Book {
 }
 
 impl Book {
+    /// Has the numbers of a new book begin with the time: whoever ignores a number seen before goes on being told by an auditor
+    /// that has lost its book.
+    pub fn number_from(&mut self, now: UnixMillis) {
+        if self.last_id == 0 {
+            self.last_id = now.0;
+        }
+    }
+
     /// Takes note of everything that is wrong with a log at the end of a round, and gives what is to be told of it.
     pub fn observe(
         &mut self,
@@ -82,8 +91,7 @@ impl Book {
             }
         }
         for what in present.into_values() {
-            self.make_room(what.severity);
-            if self.tracked.len() < MAX_ALERTS {
+            if self.has_room(log, what.severity) {
                 let (log, since_ms) = (log.to_owned(), now.0);
                 self.tracked.push(Tracked {
                     log,
@@ -163,18 +171,13 @@ impl Book {
         notices
     }
 
-    /// Where there is no room, something less grave gives way that was never told of: nobody waits for its end.
-    fn make_room(&mut self, severity: Severity) {
-        if self.tracked.len() < MAX_ALERTS {
-            return;
-        }
-        let lesser = self
-            .tracked
-            .iter()
-            .position(|tracked| tracked.open.is_none() && tracked.what.severity < severity);
-        if let Some(index) = lesser {
-            self.tracked.swap_remove(index);
-        }
+    /// Whether one more alert of this severity can be tracked.
+    fn has_room(&self, log: &str, severity: Severity) -> bool {
+        let as_grave = || self.tracked.iter().filter(|tracked| tracked.what.severity >= severity);
+        as_grave().count() < MAX_ALERTS
+            && as_grave().filter(|tracked| tracked.log == log).count() < MAX_ALERTS_OF_ONE
+            // Severities may change while an alert is tracked.
+            && self.tracked.len() < Severity::ALL.len().saturating_mul(MAX_ALERTS)
     }
 }
 

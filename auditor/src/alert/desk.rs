@@ -130,6 +130,7 @@ impl Desk {
             tracing::warn!(dropped, "notices for receivers that are not configured any more were dropped");
         }
         kept.outbox.clamp(clock.now());
+        kept.book.number_from(clock.now());
         metrics.show(&kept);
         let posted = receivers.iter().map(|_| Notify::new()).collect();
         let (changed, _) = watch::channel(0);
@@ -193,10 +194,9 @@ impl Desk {
             };
             self.metrics.transitions.get_or_create(&TransitionLabels { transition }).inc();
             for receiver in self.receivers.iter().filter(|to| to.severity <= notice.what.severity) {
-                let dropped = kept.outbox.post(&receiver.name, notice.clone(), now);
-                if dropped > 0 {
-                    tracing::error!("too many notices wait: the oldest was given up");
-                    self.metrics.tried(&receiver.name, "given_up");
+                if let Some(given_up) = kept.outbox.post(&receiver.name, notice.clone(), now) {
+                    tracing::error!("too many notices wait: the oldest of the least grave ones was given up");
+                    self.metrics.tried(&given_up, "given_up");
                 }
             }
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The version of the JSON form, which programs of others read.
 pub const FORMAT: &str = "keyglass-alert/v1";
 
-/// The longest text that is taken over from a log or a witness, in characters.
+/// The longest text that is taken over from a log or a witness, in characters, escapes included.
 const MAX_TEXT: usize = 500;
 
 /// How grave an alert is.
@@ -63,7 +63,7 @@ impl Observation {
 #[must_use]
 pub fn plain(text: &str) -> String {
     let bounded: String = text.chars().take(MAX_TEXT).collect();
-    keyglass_tlog::shown::octets(bounded.as_bytes())
+    keyglass_tlog::shown::octets(bounded.as_bytes()).chars().take(MAX_TEXT).collect()
 }
 
 /// What happened to an alert.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::notice::Notice;
 
-/// The most deliveries that wait at a time. Beyond that the oldest is given up.
+/// The most deliveries that wait at a time. Beyond that the oldest of the least grave ones is given up.
 pub const MAX_WAITING: usize = 2048;
 /// How often one delivery is tried: with the pauses below, over about 15 hours.
 pub const MAX_ATTEMPTS: u32 = 40;
@@ -46,14 +46,15 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Has a notice told to a receiver. Gives the number of deliveries that were given up for it: 1 if too many wait.
-    pub fn post(&mut self, to: &str, notice: Notice, now: UnixMillis) -> usize {
-        let full = self.waiting.len() >= MAX_WAITING;
-        if full {
-            self.waiting.remove(0);
-        }
+    /// Has a notice told to a receiver. Gives the receiver whose delivery was given up for it, if too many wait.
+    pub fn post(&mut self, to: &str, notice: Notice, now: UnixMillis) -> Option<String> {
         self.waiting.push(Delivery { to: to.to_owned(), notice, attempts: 0, next_ms: now.0 });
-        usize::from(full)
+        if self.waiting.len() <= MAX_WAITING {
+            return None;
+        }
+        let severity = |(_, delivery): &(usize, &Delivery)| delivery.notice.what.severity;
+        let (least, _) = self.waiting.iter().enumerate().min_by_key(severity)?;
+        Some(self.waiting.remove(least).to)
     }
 
     /// Forgets what waits for receivers that are no more. Gives their number.
@@ -101,7 +102,7 @@ impl Outbox {
         Failed::Later
     }
 
-    /// The time was put back by this much or more: nothing waits longer than the longest pause.
+    /// Where the clock was put back, nothing waits longer than the longest pause.
     pub fn clamp(&mut self, now: UnixMillis) {
         let latest = now.saturating_add(LONGEST_PAUSE).0;
         for delivery in &mut self.waiting {
@@ -183,10 +184,16 @@ mod tests {
     fn what_waits_is_bounded() {
         let mut outbox = Outbox::default();
         for id in 1..=MAX_WAITING as u64 {
-            assert_eq!(outbox.post("hook", notice(id, id), at(0)), 0);
+            let mut notice = notice(id, id);
+            // The first one is graver than the others, which give way to each other.
+            notice.what.severity = if id == 1 { Severity::Critical } else { Severity::Warning };
+            assert_eq!(outbox.post("hook", notice, at(0)), None);
         }
-        assert_eq!(outbox.post("hook", notice(9999, 9999), at(0)), 1);
-        assert_eq!((outbox.len(), outbox.due("hook", at(0)).unwrap().notice.id), (MAX_WAITING, 2));
+        assert_eq!(outbox.post("hook", notice(9999, 9999), at(0)).as_deref(), Some("hook"));
+        assert_eq!((outbox.len(), outbox.due("hook", at(0)).unwrap().notice.id), (MAX_WAITING, 1));
+        outbox.delivered("hook", 1);
+        assert_eq!(outbox.due("hook", at(0)).unwrap().notice.id, 3);
+        assert_eq!(outbox.post("hook", notice(10_000, 10_000), at(0)), None);
         assert_eq!(outbox.retain(&BTreeSet::new()), MAX_WAITING);
     }
 

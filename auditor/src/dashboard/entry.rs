@@ -3,7 +3,7 @@
 //! The log is asked for the entry and for the nodes of the proof; both are believed only if they lead to a head that this
 //! auditor has replayed.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{Path, Query, State, rejection::QueryRejection},
@@ -37,6 +37,9 @@ use crate::{
     records::{Records, Standing},
 };
 
+/// How long a log may take to hand out an entry with its proof: less than an answer of this auditor may take.
+const MAX_TIME: Duration = Duration::from_secs(8);
+
 /// Which entry.
 #[derive(Debug, Deserialize)]
 pub(super) struct Which {
@@ -56,6 +59,8 @@ enum EntryError {
     Beyond(u64),
     #[error("too many entries are being looked up; try again in a moment")]
     Busy,
+    #[error("the log did not hand it out in time")]
+    TooSlow,
     #[error("this auditor failed")]
     Failed,
     #[error("the log did not hand out the entry: {0}")]
@@ -74,6 +79,7 @@ impl EntryError {
             Self::NotANumber => StatusCode::BAD_REQUEST,
             Self::UnknownLog | Self::Beyond(_) => StatusCode::NOT_FOUND,
             Self::NoHead | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooSlow => StatusCode::GATEWAY_TIMEOUT,
             Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Entry(_) | Self::Nodes(_) | Self::Unproven => StatusCode::BAD_GATEWAY,
         }
@@ -136,13 +142,15 @@ async fn prove(pages: &Pages, id: &str, which: Asked) -> Result<(Arc<Followed>, 
     let Query(Which { index }) = which.map_err(|_| EntryError::NotANumber)?;
     let log = pages.log(id).ok_or(EntryError::UnknownLog)?;
     let source = pages.sources.get(id).ok_or(EntryError::NoHead)?;
-    let _permit = pages.asking.try_acquire().map_err(|_| EntryError::Busy)?;
+    let busy = |_| EntryError::Busy;
+    let _permits = (source.asking.try_acquire().map_err(busy)?, pages.asking.try_acquire().map_err(busy)?);
     let records = log.records().map_err(|_| EntryError::NoHead)?;
     let largest = |records: &mut Records| {
         Ok(records.standing(Standing::Agrees).next_back().map(|known| known.head.clone()))
     };
     let head = records.with(largest).await.map_err(|_| EntryError::Failed)?.ok_or(EntryError::NoHead)?;
-    Ok((Arc::clone(log), ask(source, index, head).await?))
+    let asked = tokio::time::timeout(MAX_TIME, ask(&source.log, index, head)).await;
+    Ok((Arc::clone(log), asked.map_err(|_| EntryError::TooSlow)??))
 }
 
 async fn ask(source: &LogSource, index: u64, head: SignedHead) -> Result<Proven, EntryError> {
@@ -191,7 +199,7 @@ fn content(id: &str, log: &Followed, proven: &Proven, now: u64) -> Markup {
         p { "An entry names nobody: it holds a time and one hash over the keys of all users at that time." }
         h2 { "The proof" }
         p {
-            "From the entry's own hash, each of these leads one step up, to the root that the witnesses cosigned."
+            "From the entry's own hash, each of these leads one step up, to the root of that head."
             @if proof.is_empty() { " There is no step: the entry is the whole log." }
         }
         ol.plain { @for hash in proof { li { code { (base64(hash)) } } } }

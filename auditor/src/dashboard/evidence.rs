@@ -24,12 +24,20 @@ pub(super) async fn serve(State(pages): State<Arc<Pages>>, Path(file): Path<Stri
     for log in pages.logs.all() {
         // One log that cannot be opened does not hide the evidence against others.
         let Ok(Some(bytes)) = log.evidence_text(file.clone()).await else { continue };
+        let Ok(permit) = Arc::clone(&pages.explaining).try_acquire_owned() else {
+            return pages.refuse(StatusCode::SERVICE_UNAVAILABLE, "Too much is being explained; try again.");
+        };
+        let log = Arc::clone(log);
+        let explained = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            content(&log, &file, &bytes)
+        });
         let overview = pages.overview();
-        return match content(log, &file, &bytes) {
-            Some(content) => {
+        return match explained.await {
+            Ok(Some(content)) => {
                 page(&overview, Place::Elsewhere, "Evidence", &alerts::banner(&overview), &content)
             }
-            None => pages.refuse(StatusCode::INTERNAL_SERVER_ERROR, "The file is not evidence any more."),
+            _ => pages.refuse(StatusCode::INTERNAL_SERVER_ERROR, "The file is not evidence any more."),
         };
     }
     pages.refuse(StatusCode::NOT_FOUND, "There is no evidence of that name.")

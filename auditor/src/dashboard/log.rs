@@ -38,7 +38,7 @@ pub(super) fn content(log: &LogOverview, now: u64, has_entries: bool) -> Markup 
         }
         @if has_entries {
             h2 { "An entry and its proof" }
-            p { "Any entry of the log can be looked up, with a proof that it is under the head that the witnesses cosigned." }
+            p { "Any entry of the log can be looked up, with a proof that it is under the newest head that this auditor has verified." }
             form.inline action={ "/logs/" (log.id) "/entry" } method="get" {
                 label for="index" { "Number of the entry, from 0" }
                 input #index name="index" inputmode="numeric" pattern="[0-9]+" required;

@@ -12,46 +12,46 @@ mod layout;
 mod log;
 mod logs;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Json, Router,
     extract::{Path, Query, State, rejection::QueryRejection},
-    http::{HeaderValue, StatusCode, header},
-    middleware::map_response,
+    http::StatusCode,
     response::{IntoResponse as _, Response},
     routing::get,
 };
 use serde::Deserialize;
 use serde_json::json;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::sync::Semaphore;
 
 use self::layout::{Place, fragment, page, refusal};
 use crate::{
     fetch::LogSource,
     followed::{Followed, Logs},
     http::Problem,
-    overview::Overview,
+    overview::{Overview, snapshot::Snapshots},
 };
 
-/// Where pages may load from: here. Styles and scripts are files; what uPlot sets on its own elements needs no `style=`.
-const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-                              connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-/// How long what is shown may be old, so that many readers cost little more than one.
-const FRESH: Duration = Duration::from_millis(250);
 /// Entries that are asked of logs at a time, over all readers.
-const MAX_ASKING: usize = 8;
+const MAX_ASKING: usize = 32;
+/// The most of them of one log: one that answers slowly leaves room for others.
+const MAX_ASKING_ONE: usize = 4;
+/// Files of evidence that are verified and explained at a time.
+const MAX_EXPLAINING: usize = 4;
 
 /// What the pages work with.
 pub struct Pages {
     logs: Arc<Logs>,
-    /// Where each log is asked for entries and nodes, by its id.
-    sources: HashMap<String, LogSource>,
-    shown: Mutex<Option<(Instant, Arc<Overview>)>>,
+    snapshots: Arc<Snapshots>,
+    sources: HashMap<String, Source>,
+    asking: Semaphore,
+    explaining: Arc<Semaphore>,
+}
+
+/// Where a log is asked for entries and nodes.
+struct Source {
+    log: LogSource,
     asking: Semaphore,
 }
 
@@ -68,11 +68,17 @@ struct OfLog {
 }
 
 impl Pages {
-    /// The pages of these logs; of those that have a source, entries are shown with their proofs.
+    /// The pages of these logs; of those that have a source, by their ids, entries are shown with their proofs.
     #[must_use]
-    pub fn new(logs: Arc<Logs>, sources: HashMap<String, LogSource>) -> Arc<Self> {
-        let (shown, asking) = (Mutex::new(None), Semaphore::new(MAX_ASKING));
-        Arc::new(Self { logs, sources, shown, asking })
+    pub fn new(
+        logs: Arc<Logs>,
+        snapshots: Arc<Snapshots>,
+        sources: HashMap<String, LogSource>,
+    ) -> Arc<Self> {
+        let source = |log| Source { log, asking: Semaphore::new(MAX_ASKING_ONE) };
+        let sources = sources.into_iter().map(|(id, log)| (id, source(log))).collect();
+        let (asking, explaining) = (Semaphore::new(MAX_ASKING), Arc::new(Semaphore::new(MAX_EXPLAINING)));
+        Arc::new(Self { logs, snapshots, sources, asking, explaining })
     }
 
     /// Where pages are, whatever state the other endpoints have.
@@ -91,20 +97,11 @@ impl Pages {
             .route("/about", get(about_page))
             .route("/assets/{hash}/{name}", get(assets::serve))
             .route("/v1/growth", get(growth))
-            .layer(map_response(guarded))
             .with_state(self)
     }
 
     fn overview(&self) -> Arc<Overview> {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*shown {
-            Some((at, overview)) if at.elapsed() < FRESH => Arc::clone(overview),
-            _ => {
-                let overview = Arc::new(self.logs.overview());
-                *shown = Some((Instant::now(), Arc::clone(&overview)));
-                overview
-            }
-        }
+        Arc::clone(&self.snapshots.now().overview)
     }
 
     fn log(&self, id: &str) -> Option<&Arc<Followed>> {
@@ -118,27 +115,6 @@ impl Pages {
     fn no_such_log(&self) -> Response {
         self.refuse(StatusCode::NOT_FOUND, "This auditor does not follow a log of that id.")
     }
-}
-
-/// What every page and file says to browsers.
-async fn guarded(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, CONTENT_POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    for (name, value) in [
-        ("cross-origin-opener-policy", "same-origin"),
-        ("cross-origin-resource-policy", "same-origin"),
-        ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    response
 }
 
 async fn overview_page(
@@ -220,8 +196,7 @@ async fn growth(
     let id = which.ok().and_then(|Query(which)| which.log).ok_or(Problem::MalformedQuery)?;
     let overview = pages.overview();
     let log = overview.logs.iter().find(|log| log.id == id).ok_or(Problem::UnknownLog)?;
-    let answer = Json(json!({ "log": log.id, "points": log.growth }));
-    Ok(([(header::CACHE_CONTROL, "no-cache")], answer).into_response())
+    Ok(Json(json!({ "log": log.id, "points": log.growth })).into_response())
 }
 
 #[cfg(test)]

@@ -24,6 +24,6 @@ pub(super) async fn serve(
     let read = |records: &mut Records| Ok::<_, RecordsError>(records.store().auditor_head()?);
     let head = log.records()?.with(read).await.map_err(|_| Problem::Internal)?;
     let head = head.ok_or(Problem::NothingSigned)?.encode().map_err(|_| Problem::Internal)?;
-    let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, "no-cache")];
+    let headers = [(header::CONTENT_TYPE, "application/octet-stream")];
     Ok((headers, head).into_response())
 }

@@ -15,6 +15,6 @@ pub(super) async fn serve(
 ) -> Result<Response, Problem> {
     let log = service.logs.by_checkpoint_path(&format!("{hash}/checkpoint")).ok_or(Problem::NotFound)?;
     let note = log.cosigned().await?.ok_or(Problem::NotFound)?;
-    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     Ok((headers, note.to_string()).into_response())
 }

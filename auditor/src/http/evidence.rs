@@ -4,7 +4,7 @@ use axum::{
     Json,
     body::Bytes,
     extract::{Path, Query, State, rejection::QueryRejection},
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
 use serde_json::json;
@@ -45,7 +45,14 @@ pub(super) async fn download(
             text => text?,
         };
         if let Some(text) = text {
-            return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response());
+            // To be kept, not read in a browser, which would read a stranger's text.
+            let plain = |c: char| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '_' };
+            let name: String = file.chars().map(plain).collect();
+            let kept = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
+            let kept = kept.map_err(|_| Problem::Internal)?;
+            let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+            let headers = [(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, kept)];
+            return Ok((headers, text).into_response());
         }
     }
     Err(Problem::NotFound)

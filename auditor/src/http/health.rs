@@ -42,10 +42,10 @@ pub(super) async fn report(
         None => service.logs.only().ok_or(Problem::MalformedQuery)?,
     };
     let report = log.status().report().ok_or(Problem::Unavailable)?;
-    Ok(([(header::CACHE_CONTROL, "no-cache")], Json(&*report)).into_response())
+    Ok(Json(&*report).into_response())
 }
 
 /// Everything there is to show about all logs.
 pub(super) async fn status(State(service): State<Service>) -> Response {
-    ([(header::CACHE_CONTROL, "no-cache")], Json(service.logs.overview())).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], service.snapshots.now().json()).into_response()
 }

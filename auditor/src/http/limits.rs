@@ -1,12 +1,9 @@
-//! How often one address may ask.
+//! How often one address may ask, and how much of what is handed in is read at a time.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU32,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 use axum::{
@@ -14,58 +11,56 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use keyglass_service::{
+    network::{Network, Shares},
+    rate::RateLimit,
+};
+use tokio::sync::Semaphore;
 
 use super::Problem;
 
-/// Requests between two sweeps of addresses that have not asked lately.
-const REQUESTS_PER_SWEEP: u64 = 4096;
+/// Heads and evidence that are handed in at a time, over all addresses. Each may be sent as slowly as an answer may take, and is
+/// kept in memory meanwhile.
+const MAX_HANDED_IN: usize = 128;
+/// The most of them that one address may hand in at a time.
+pub(super) const MAX_HANDED_IN_BY_ONE: usize = 16;
 
-/// Requests per second that one address may make.
-pub(super) struct RateLimit {
-    limiter: DefaultKeyedRateLimiter<IpAddr>,
-    requests: AtomicU64,
+/// The bounds of what is handed in.
+pub(super) struct HandingIn {
+    rate: RateLimit,
+    shares: Shares,
+    all: Semaphore,
 }
 
-impl RateLimit {
+impl HandingIn {
     pub(super) fn per_second(rate: NonZeroU32) -> Self {
-        Self { limiter: RateLimiter::keyed(Quota::per_second(rate)), requests: AtomicU64::new(0) }
-    }
-
-    fn admits(&self, address: IpAddr) -> bool {
-        if self.requests.fetch_add(1, Ordering::Relaxed).is_multiple_of(REQUESTS_PER_SWEEP) {
-            self.limiter.retain_recent();
-        }
-        self.limiter.check_key(&network(address)).is_ok()
+        let (rate, shares) = (RateLimit::per_second(rate), Shares::new(MAX_HANDED_IN_BY_ONE));
+        Self { rate, shares, all: Semaphore::new(MAX_HANDED_IN) }
     }
 }
 
-/// Whose address it is: one subscriber has 2^64 addresses of IPv6.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (u128::MAX << 64)).into()),
-        v4 => v4,
-    }
+/// Whoever asks. Without an address nobody can be told apart: then all share one.
+fn address(request: &Request) -> IpAddr {
+    let known = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    known.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip())
 }
 
-pub(super) async fn rate(State(limit): State<Arc<RateLimit>>, request: Request, next: Next) -> Response {
-    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    // Without an address nobody can be told apart: then all share one limit.
-    let address = address.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
-    if limit.admits(address) { next.run(request).await } else { Problem::RateLimited.into_response() }
+pub(super) async fn asking(State(rate): State<Arc<RateLimit>>, request: Request, next: Next) -> Response {
+    if rate.allows(address(&request)) { next.run(request).await } else { Problem::RateLimited.into_response() }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_have_limits_of_their_own() {
-        let limit = RateLimit::per_second(NonZeroU32::new(2).unwrap());
-        let [a, b]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap());
-        assert!(limit.admits(a) && limit.admits(a) && !limit.admits(a));
-        assert!(limit.admits(b));
-        let [c, d]: [IpAddr; 2] = ["2001:db8::1", "2001:db8::2"].map(|address| address.parse().unwrap());
-        assert!(limit.admits(c) && limit.admits(d) && !limit.admits(c), "one network");
+pub(super) async fn handing_in(
+    State(limits): State<Arc<HandingIn>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let address = address(&request);
+    if !limits.rate.allows(address) {
+        return Problem::RateLimited.into_response();
     }
+    let Some(_share) = limits.shares.take(Network::of(address)) else {
+        return Problem::RateLimited.into_response();
+    };
+    let Ok(_place) = limits.all.try_acquire() else { return Problem::Unavailable.into_response() };
+    next.run(request).await
 }

@@ -166,7 +166,15 @@ impl Metrics {
         if let Some(quorum) = &overview.quorum {
             set(&self.margin, quorum.margin.map_or(-1, many));
         }
-        self.age.get_or_create(&log()).set(report.head_age_ms.map_or(0.0, seconds));
+        match report.head_age_ms {
+            Some(age) => {
+                self.age.get_or_create(&log()).set(seconds(age));
+            }
+            // No age is not a young one.
+            None => {
+                self.age.remove(&log());
+            }
+        }
         self.took.get_or_create(&log()).set(seconds(report.took_ms));
         for verdict in Verdict::ALL {
             self.verdict(&report.origin, verdict, verdict == report.verdict);

@@ -5,6 +5,7 @@ mod auditor_head;
 mod checkpoint;
 mod evidence;
 mod gossip;
+mod headers;
 mod heads;
 mod health;
 mod limits;
@@ -20,11 +21,12 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
+use keyglass_service::rate::RateLimit;
 use serde::Deserialize;
 use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
 
 pub use self::{metrics::Metrics, problem::Problem};
-use crate::{dashboard::Pages, fetch::LogSource, followed::Logs};
+use crate::{dashboard::Pages, fetch::LogSource, followed::Logs, overview::snapshot::Snapshots};
 
 /// The longest body that is read, in bytes: no file of evidence is longer, and no note.
 pub const MAX_BODY: usize = 2 * keyglass_tlog::note::MAX_NOTE_LEN + 8192;
@@ -38,6 +40,7 @@ const HANDED_IN_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();
 pub struct Service {
     logs: Arc<Logs>,
     metrics: Arc<Metrics>,
+    snapshots: Arc<Snapshots>,
     pages: Arc<Pages>,
 }
 
@@ -52,14 +55,15 @@ impl Service {
     /// Puts a service together.
     #[must_use]
     pub fn new(logs: Arc<Logs>, metrics: Arc<Metrics>) -> Self {
-        let pages = Pages::new(Arc::clone(&logs), HashMap::new());
-        Self { logs, metrics, pages }
+        let snapshots = Arc::new(Snapshots::of(Arc::clone(&logs)));
+        let pages = Pages::new(Arc::clone(&logs), Arc::clone(&snapshots), HashMap::new());
+        Self { logs, metrics, snapshots, pages }
     }
 
     /// Has entries of logs shown, which are asked for at these sources, by the logs' ids.
     #[must_use]
     pub fn asking(self, sources: HashMap<String, LogSource>) -> Self {
-        let pages = Pages::new(Arc::clone(&self.logs), sources);
+        let pages = Pages::new(Arc::clone(&self.logs), Arc::clone(&self.snapshots), sources);
         Self { pages, ..self }
     }
 
@@ -71,12 +75,12 @@ impl Service {
 
     /// The endpoints, with bounds around them: one address may ask `rate` times a second.
     pub fn router(self, rate: NonZeroU32) -> Router {
-        let limits = Arc::new(limits::RateLimit::per_second(rate));
-        let handing_in = Arc::new(limits::RateLimit::per_second(rate.min(HANDED_IN_PER_SECOND)));
+        let asking = Arc::new(RateLimit::per_second(rate));
+        let handing_in = Arc::new(limits::HandingIn::per_second(rate.min(HANDED_IN_PER_SECOND)));
         let handed_in = Router::new()
             .route("/v1/heads", post(heads::report))
             .route("/v1/evidence", post(evidence::take))
-            .route_layer(from_fn_with_state(handing_in, limits::rate));
+            .route_layer(from_fn_with_state(handing_in, limits::handing_in));
         Router::new()
             .route("/healthz", get(health::alive))
             .route("/readyz", get(health::ready))
@@ -97,18 +101,24 @@ impl Service {
             .layer(RequestBodyLimitLayer::new(MAX_BODY))
             .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, MAX_ANSWER_TIME))
             .layer(CatchPanicLayer::custom(|_| Problem::Internal.into_response()))
-            .layer(from_fn_with_state(limits, limits::rate))
+            .layer(from_fn_with_state(asking, limits::asking))
             .layer(map_response(explain))
+            .layer(map_response(headers::guard))
             .with_state(self)
     }
 }
 
-/// Gives refusals of the layers above, which are plain text, the form of all others.
+/// Gives refusals of the layers above and of the router, which are plain text or nothing, the form of all others.
 async fn explain(response: Response) -> Response {
-    let has_form = response.headers().get("content-type").is_some_and(|kind| kind == problem::MEDIA_TYPE);
+    let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
+    if kind.is_some_and(|kind| kind == problem::MEDIA_TYPE || kind.starts_with("text/html")) {
+        return response;
+    }
     match response.status().as_u16() {
-        408 if !has_form => Problem::TooSlow.into_response(),
-        413 if !has_form => Problem::BodyTooLarge.into_response(),
+        // A path that is not text.
+        400 | 404 => Problem::NotFound.into_response(),
+        408 => Problem::TooSlow.into_response(),
+        413 => Problem::BodyTooLarge.into_response(),
         _ => response,
     }
 }

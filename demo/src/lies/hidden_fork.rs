@@ -1,5 +1,7 @@
 //! A log that shows Alice another tree than everybody else, with two of three witnesses in on it, who show nobody what they
-//! cosigned for her. No auditor can see that by asking; Alice's own report gives it away.
+//! cosigned for her. No auditor can see that by asking; Alice's own report gives it away, and gossip takes the evidence further.
+
+mod spread;
 
 use std::{
     path::{Path, PathBuf},
@@ -14,13 +16,15 @@ use super::split_view::{NO_HEARTBEAT, account};
 use crate::{
     Failed,
     client::Client,
-    daemon::{Daemon, run as run_program},
+    daemon::Daemon,
     lying::{
         log::{LyingLog, copy_data},
         witness::{BackDoor, ColludingWitness, start as start_colluding},
     },
     report::Report,
-    system::{Log, Timing, path, policy_text, start_witness, witness_line, write},
+    system::{
+        Log, Timing, introduce, know_tiles, path, policy_text, start_auditor, start_witness, witness_line, write,
+    },
 };
 
 /// How long the auditor may take to see what it is waited for.
@@ -39,13 +43,14 @@ pub async fn run(report: &mut Report) -> Result<(), Failed> {
         .prefix("keyglass-demo-hidden-")
         .tempdir()
         .map_err(|error| Failed::Lying(error.to_string()))?;
-    let scene = Scene::start(&directory).await?;
+    let mut scene = Scene::start(&directory).await?;
 
     report.doing("the auditor asks the log and all witnesses");
     let seen = scene.until(|status| status.get("verdict").is_some_and(Value::is_string)).await?;
     let verdict = seen.get("verdict").and_then(Value::as_str).unwrap_or("none").to_owned();
     let why = "all that the log and its witnesses show is one history: asking them finds nothing";
     report.verdict("4c. hidden fork, asked for", &verdict, "ok", why, seen);
+    spread::cosigned(report, &scene).await?;
 
     report.doing("Alice looks Bob up, and reports the head that she was shown");
     let began = Instant::now();
@@ -53,7 +58,7 @@ pub async fn run(report: &mut Report) -> Result<(), Failed> {
     let auditor = scene.auditor.url().to_owned();
     let lookup = ["lookup", "bob", "--auditor", auditor.as_str()];
     let (answer, evidence) = tokio::join!(alice.run(&lookup), scene.evidence());
-    let took = began.elapsed();
+    let (took, found) = (began.elapsed(), Instant::now());
     let answer = answer?;
     let why = "w2 and w3 are a quorum, so that her client cannot tell; her report is all that she can do";
     report.answer("4c. hidden fork, shown", &answer, "verified", why);
@@ -64,8 +69,9 @@ pub async fn run(report: &mut Report) -> Result<(), Failed> {
         AIM.as_secs()
     );
     let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let found = json!({ "ms_from_fork_to_evidence": ms, "evidence": evidence });
-    report.verdict("4c. hidden fork, reported", "evidence", "evidence", &why, found);
+    let details = json!({ "ms_from_fork_to_evidence": ms, "evidence": evidence });
+    report.verdict("4c. hidden fork, reported", "evidence", "evidence", &why, details);
+    spread::run(report, &mut scene, found).await?;
 
     let names = |conviction: &Value| {
         let names = conviction.get("faulty_witnesses").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -97,7 +103,8 @@ struct Scene<'a> {
     fork: LyingLog,
     colluding: Vec<keyglass_witness::http::Server>,
     auditor: Daemon,
-    _witness: Daemon,
+    /// The honest witnesses with their names: w1 of the quorum, and w4, which nobody's quorum asks and which knows w1 alone.
+    witnesses: Vec<(&'static str, Daemon)>,
 }
 
 impl<'a> Scene<'a> {
@@ -109,6 +116,7 @@ impl<'a> Scene<'a> {
         let witness_policy = directory.join("witness.policy");
         write(&witness_policy, format!("log {}\nquorum none\n", log.vkey))?;
         let (w1, w1_vkey) = start_witness(directory, "w1", &witness_policy).await?;
+        let (w4, _) = start_witness(directory, "w4", &witness_policy).await?;
         let mut lines = vec![witness_line("w1", &w1_vkey, w1.url())];
         let (mut hidden, mut colluding) = (Vec::new(), Vec::new());
         for (name, seed) in [("w2", 0x72), ("w3", 0x73)] {
@@ -129,7 +137,12 @@ impl<'a> Scene<'a> {
         let fork = LyingLog::start(&fork_data, &side, NO_HEARTBEAT).await?;
         fork.insert(b"bob", account(&log.origin, b"bob", 0x50)?).await?;
         let auditor = start_auditor(directory, &log, &policy, &honest.url()).await?;
-        Ok(Self { directory, log, policy, honest, fork, colluding, auditor, _witness: w1 })
+        know_tiles(directory, &log, &honest.url(), &text)?;
+        introduce(directory, "w4", &w4, [("w1", &w1)].into_iter())?;
+        introduce(directory, "w1", &w1, [("w4", &w4), ("auditor", &auditor)].into_iter())?;
+        introduce(directory, "auditor", &auditor, [("w1", &w1)].into_iter())?;
+        let witnesses = vec![("w1", w1), ("w4", w4)];
+        Ok(Self { directory, log, policy, honest, fork, colluding, auditor, witnesses })
     }
 
     fn client(&self, name: &str, server: &str) -> Client {
@@ -195,30 +208,4 @@ impl<'a> Scene<'a> {
 
 fn late() -> Failed {
     Failed::Lying("the auditor did not see it in time".to_owned())
-}
-
-/// Starts an auditor of the log as everybody but Alice sees it.
-async fn start_auditor(directory: &Path, log: &Log, policy: &Path, url: &str) -> Result<Daemon, Failed> {
-    let data = directory.join("auditor");
-    run_program("keyglass-auditor", &["init", "--data", path(&data), "--name", "auditor.demo.example"])
-        .await?;
-    let config = directory.join("auditor.toml");
-    let text = format!(
-        "[[log]]\nname = \"demo\"\nurls = [\"{url}\"]\npolicy = \"{}\"\nconfiguration = \"{}\"\n",
-        policy.display(),
-        log.configuration.display()
-    );
-    write(&config, text)?;
-    let arguments = [
-        "serve",
-        "--data",
-        path(&data),
-        "--config",
-        path(&config),
-        "--listen",
-        "127.0.0.1:0",
-        "--interval",
-        "500",
-    ];
-    Ok(Daemon::start("keyglass-auditor", &arguments, &directory.join("auditor.log")).await?)
 }

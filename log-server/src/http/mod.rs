@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use keyglass_account::problem::Problem;
+use keyglass_service::rate::RateLimit;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub mod audit;
@@ -20,7 +21,6 @@ pub mod operations;
 pub mod tiles;
 
 use failure::Failure;
-use limits::RateLimit;
 use metrics::Metrics;
 
 /// The longest that any answer may take.

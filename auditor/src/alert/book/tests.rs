@@ -90,14 +90,41 @@ fn a_log_that_is_not_followed_any_more_resolves() {
 #[test]
 fn the_number_of_alerts_is_bounded_and_the_grave_ones_fit() {
     let mut book = Book::default();
-    let many: Vec<Observation> = (0..MAX_ALERTS + 100).map(|i| observation(&format!("kind:{i}"))).collect();
-    assert_eq!(book.observe("log", &many, at(0), HOLD).len(), MAX_ALERTS);
-    // All are open, so nothing gives way; when they are over, there is room.
-    let _ = book.observe("log", &[], at(1), HOLD);
-    assert_eq!(book.observe("log", &[], at(61), HOLD).len(), MAX_ALERTS);
-    let grave = Observation { severity: Severity::Critical, ..observation("misbehaving") };
-    let notices = book.observe("log", &[grave], at(62), HOLD);
-    assert_eq!(notices.len(), 1, "resolved ones give way");
+    let many = |severity: Severity| -> Vec<Observation> {
+        let one = |i| Observation { severity, ..observation(&format!("{}:{i}", severity.name())) };
+        (0..MAX_ALERTS_OF_ONE + 100).map(one).collect()
+    };
+    // Each of these logs has more silent witnesses than there is room for; so do the logs together.
+    let logs: Vec<String> = (0..=MAX_ALERTS / MAX_ALERTS_OF_ONE).map(|i| format!("log{i}")).collect();
+    let mut observe = |log: &str, severity, second| book.observe(log, &many(severity), at(second), HOLD).len();
+    for severity in [Severity::Warning, Severity::Serious, Severity::Critical] {
+        let opened: Vec<usize> = logs.iter().map(|log| observe(log, severity, 0)).collect();
+        let (last, others) = opened.split_last().unwrap();
+        assert!(others.iter().all(|opened| *opened == MAX_ALERTS_OF_ONE) && *last == 0, "{severity:?}: {opened:?}");
+    }
+    let _ = book.observe("log0", &[], at(1), HOLD);
+    // Those that are over leave room.
+    let resolved = book.observe("log0", &[], at(61), HOLD).len();
+    assert_eq!((resolved, book.open().len()), (3 * MAX_ALERTS_OF_ONE, 3 * (MAX_ALERTS - MAX_ALERTS_OF_ONE)));
+}
+
+/// An alert is not kept waiting for a time that a clock once showed by mistake.
+#[test]
+fn a_clock_that_was_put_back_silences_nothing() {
+    let (mut book, year) = (Book::default(), 365 * 86_400);
+    assert_eq!(told(&mut book, &[(0, true), (year, false), (year + 60, false)]), [('+', 0), ('-', year + 60)]);
+    assert_eq!(told(&mut book, &[(10, true), (70, true)]), [('+', 70)]);
+    assert_eq!(told(&mut book, &[(year, true), (80, false), (140, false)]), [('-', 140)]);
+}
+
+#[test]
+fn the_numbers_of_a_lost_book_are_not_given_again() {
+    let mut book = Book::default();
+    book.number_from(at(5));
+    let id = book.observe("log", &[observation("stale")], at(5), HOLD)[0].id;
+    assert_eq!(id, at(5).0 + 1);
+    book.number_from(at(500));
+    assert_eq!(book.observe("log", &[observation("stale"), observation("other")], at(6), HOLD)[0].id, id + 1);
 }
 
 #[test]
