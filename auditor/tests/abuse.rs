@@ -49,7 +49,7 @@ async fn every_answer_tells_browsers_what_they_may_do_with_it() {
     world.cosigned(2, &world.keys.note(&history(5, 1, 9), &[2]));
     let auditor = world.follower();
     let logs = world.logs(&auditor.records);
-    logs.only().unwrap().observe(Arc::new(auditor.round().await));
+    logs.only().unwrap().observe(Arc::new(auditor.round().await)).await.unwrap();
     let address = serve(Arc::clone(&logs), HashMap::new()).await;
     let file = logs.only().unwrap().convictions().await.unwrap()[0].file.clone();
     let evidence = format!("/v1/evidence/{file}");
@@ -84,8 +84,13 @@ async fn what_the_router_refuses_has_the_form_of_all_refusals() {
     let world = World::new().await;
     let auditor = world.follower();
     let address = serve(world.logs(&auditor.records), HashMap::new()).await;
-    for path in ["/v1/evidence/%ff", "/logs/%ff", "/gossip/v1/evidence/%c0%80", "/%ff/checkpoint", "/fragments/logs/x"]
-    {
+    for path in [
+        "/v1/evidence/%ff",
+        "/logs/%ff",
+        "/gossip/v1/evidence/%c0%80",
+        "/%ff/checkpoint",
+        "/fragments/logs/x",
+    ] {
         assert_eq!(problem(get(address, path).await).await, "not-found", "{path}");
     }
 }
@@ -93,7 +98,8 @@ async fn what_the_router_refuses_has_the_form_of_all_refusals() {
 /// The head of a POST whose body is on its way for as long as its sender likes.
 async fn slow_post(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let head = "POST /v1/heads HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 100000\r\n\r\nx";
+    let head =
+        "POST /v1/heads HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 100000\r\n\r\nx";
     stream.write_all(head.as_bytes()).await.unwrap();
     stream
 }
@@ -141,7 +147,7 @@ async fn a_log_that_keeps_readers_waiting_takes_no_room_from_others() {
         world.publish(&honest(9), &ALL);
         let auditor = world.follower();
         let log = Arc::clone(world.logs(&auditor.records).only().unwrap());
-        log.observe(Arc::new(auditor.round().await));
+        log.observe(Arc::new(auditor.round().await)).await.unwrap();
         let source = LogSource::new(Http::new(Duration::from_secs(60)).unwrap(), &world.log.url).unwrap();
         sources.insert(hex::encode(world.trust.id()), source);
         followed.push(log);

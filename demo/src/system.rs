@@ -250,7 +250,8 @@ impl System {
             .map_err(|source| SystemError::File { path: self.policy.clone(), source })?;
         know_tiles(directory, &self.log, self.url()?, &policy)?;
         let witnesses = WITNESSES.into_iter().zip(&self.witnesses);
-        let parties: Vec<(&str, &Daemon)> = witnesses.chain(self.auditor.as_ref().map(|it| ("auditor", it))).collect();
+        let parties: Vec<(&str, &Daemon)> =
+            witnesses.chain(self.auditor.as_ref().map(|it| ("auditor", it))).collect();
         for (name, party) in &parties {
             let others = parties.iter().filter(|(other, _)| other != name);
             introduce(directory, name, party, others.copied())?;

@@ -147,7 +147,9 @@ async fn containers_start_their_servers_and_know_each_other() {
     let mut running = Vec::new();
     for (name, command) in &commands {
         let below = |argument: &String| {
-            let moved = |prefix: &str, text: &str| text.replace(prefix, &format!("={}{}", root.display(), &prefix[1..]));
+            let moved = |prefix: &str, text: &str| {
+                text.replace(prefix, &format!("={}{}", root.display(), &prefix[1..]))
+            };
             moved("=/public/", &moved("=/data/", argument))
         };
         let command: Vec<String> = command.iter().map(below).collect();
@@ -157,7 +159,8 @@ async fn containers_start_their_servers_and_know_each_other() {
         running.push(server);
     }
     let auditor = running.last().unwrap();
-    let status: Value = reqwest::get(format!("{}/v1/status", auditor.url())).await.unwrap().json().await.unwrap();
+    let status: Value =
+        reqwest::get(format!("{}/v1/status", auditor.url())).await.unwrap().json().await.unwrap();
     assert_eq!(status["logs"][0]["urls"], serde_json::json!(["http://log:8080"]));
     // What the auditor has told is there, and may be run.
     let told = repository("docker/alert");

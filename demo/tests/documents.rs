@@ -42,7 +42,8 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
 /// The anchors of a document's headings, as the usual renderers make them.
 fn anchors(text: &str) -> Vec<String> {
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
-    let headings = prose(text).filter_map(|line| line.strip_prefix('#')?.trim_start_matches('#').strip_prefix(' '));
+    let headings =
+        prose(text).filter_map(|line| line.strip_prefix('#')?.trim_start_matches('#').strip_prefix(' '));
     headings
         .map(|heading| {
             let kept = heading.to_lowercase();
@@ -88,14 +89,17 @@ fn every_link_leads_somewhere() {
             if link.contains("://") || link.contains(' ') {
                 continue;
             }
-            let (file, anchor) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
-            let target =
-                if file.is_empty() { document.clone() } else { plain(&document.parent().unwrap().join(file)) };
+            let (file, anchor) =
+                link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
+            let target = if file.is_empty() {
+                document.clone()
+            } else {
+                plain(&document.parent().unwrap().join(file))
+            };
             let there = match anchor {
                 None => target.exists(),
-                Some(anchor) => {
-                    fs::read_to_string(&target).is_ok_and(|text| anchors(&text).iter().any(|known| known == anchor))
-                }
+                Some(anchor) => fs::read_to_string(&target)
+                    .is_ok_and(|text| anchors(&text).iter().any(|known| known == anchor)),
             };
             if !there {
                 broken.push(format!("{}: {link}", document.display()));
@@ -114,7 +118,8 @@ fn documents_that_code_speaks_of_are_there() {
     for source in &sources {
         let Ok(text) = fs::read_to_string(source) else { continue };
         for (at, _) in text.match_indices("docs/") {
-            let path: String = text[at..].chars().take_while(|c| c.is_alphanumeric() || "/_-.".contains(*c)).collect();
+            let path: String =
+                text[at..].chars().take_while(|c| c.is_alphanumeric() || "/_-.".contains(*c)).collect();
             let path = path.trim_end_matches('.');
             if !path.ends_with(".md") && !path.ends_with(".py") {
                 continue;

@@ -76,7 +76,8 @@ fn every_verdict_is_the_expected_one() {
     assert!(details("4c. hidden fork, reported")["ms_from_fork_to_evidence"].is_u64());
     let gossiped = details("4c. evidence, gossiped");
     assert!(gossiped["ms_from_auditor_to_last_witness"].is_u64());
-    let witnesses: Vec<&Value> = gossiped["held"].as_array().unwrap().iter().map(|held| &held["witness"]).collect();
+    let witnesses: Vec<&Value> =
+        gossiped["held"].as_array().unwrap().iter().map(|held| &held["witness"]).collect();
     assert_eq!(witnesses, ["w1", "w4"]);
     assert!(details("4c. evidence, cosigning")["detail"].as_str().unwrap().contains("two histories"));
 }

@@ -70,11 +70,7 @@ struct OfLog {
 impl Pages {
     /// The pages of these logs; of those that have a source, by their ids, entries are shown with their proofs.
     #[must_use]
-    pub fn new(
-        logs: Arc<Logs>,
-        snapshots: Arc<Snapshots>,
-        sources: HashMap<String, LogSource>,
-    ) -> Arc<Self> {
+    pub fn new(logs: Arc<Logs>, snapshots: Arc<Snapshots>, sources: HashMap<String, LogSource>) -> Arc<Self> {
         let source = |log| Source { log, asking: Semaphore::new(MAX_ASKING_ONE) };
         let sources = sources.into_iter().map(|(id, log)| (id, source(log))).collect();
         let (asking, explaining) = (Semaphore::new(MAX_ASKING), Arc::new(Semaphore::new(MAX_EXPLAINING)));

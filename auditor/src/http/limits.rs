@@ -46,7 +46,11 @@ fn address(request: &Request) -> IpAddr {
 }
 
 pub(super) async fn asking(State(rate): State<Arc<RateLimit>>, request: Request, next: Next) -> Response {
-    if rate.allows(address(&request)) { next.run(request).await } else { Problem::RateLimited.into_response() }
+    if rate.allows(address(&request)) {
+        next.run(request).await
+    } else {
+        Problem::RateLimited.into_response()
+    }
 }
 
 pub(super) async fn handing_in(

@@ -23,7 +23,8 @@ use crate::{
     },
     report::Report,
     system::{
-        Log, Timing, introduce, know_tiles, path, policy_text, start_auditor, start_witness, witness_line, write,
+        Log, Timing, introduce, know_tiles, path, policy_text, start_auditor, start_witness, witness_line,
+        write,
     },
 };
 

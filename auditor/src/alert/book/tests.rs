@@ -96,11 +96,15 @@ fn the_number_of_alerts_is_bounded_and_the_grave_ones_fit() {
     };
     // Each of these logs has more silent witnesses than there is room for; so do the logs together.
     let logs: Vec<String> = (0..=MAX_ALERTS / MAX_ALERTS_OF_ONE).map(|i| format!("log{i}")).collect();
-    let mut observe = |log: &str, severity, second| book.observe(log, &many(severity), at(second), HOLD).len();
+    let mut observe =
+        |log: &str, severity, second| book.observe(log, &many(severity), at(second), HOLD).len();
     for severity in [Severity::Warning, Severity::Serious, Severity::Critical] {
         let opened: Vec<usize> = logs.iter().map(|log| observe(log, severity, 0)).collect();
         let (last, others) = opened.split_last().unwrap();
-        assert!(others.iter().all(|opened| *opened == MAX_ALERTS_OF_ONE) && *last == 0, "{severity:?}: {opened:?}");
+        assert!(
+            others.iter().all(|opened| *opened == MAX_ALERTS_OF_ONE) && *last == 0,
+            "{severity:?}: {opened:?}"
+        );
     }
     let _ = book.observe("log0", &[], at(1), HOLD);
     // Those that are over leave room.
@@ -112,7 +116,10 @@ fn the_number_of_alerts_is_bounded_and_the_grave_ones_fit() {
 #[test]
 fn a_clock_that_was_put_back_silences_nothing() {
     let (mut book, year) = (Book::default(), 365 * 86_400);
-    assert_eq!(told(&mut book, &[(0, true), (year, false), (year + 60, false)]), [('+', 0), ('-', year + 60)]);
+    assert_eq!(
+        told(&mut book, &[(0, true), (year, false), (year + 60, false)]),
+        [('+', 0), ('-', year + 60)]
+    );
     assert_eq!(told(&mut book, &[(10, true), (70, true)]), [('+', 70)]);
     assert_eq!(told(&mut book, &[(year, true), (80, false), (140, false)]), [('-', 140)]);
 }

@@ -24,7 +24,8 @@ struct Answered {
 /// Every honest witness cosigns the log while nothing is known against it.
 pub(super) async fn cosigned(report: &mut Report, scene: &Scene<'_>) -> Result<(), Failed> {
     let why = "w1 and w4, who are honest, know of nothing either, and cosign what the log shows them";
-    verdict_of_all(report, "4c. hidden fork, honest witnesses", scene, "cosigned", |_, _| why.to_owned()).await
+    verdict_of_all(report, "4c. hidden fork, honest witnesses", scene, "cosigned", |_, _| why.to_owned())
+        .await
 }
 
 /// From the moment at which the auditor had evidence.
@@ -44,7 +45,8 @@ pub(super) async fn run(report: &mut Report, scene: &mut Scene<'_>, found: Insta
     report.verdict("4c. evidence, gossiped", "evidence", "evidence", &why, details);
 
     report.doing("the log asks them to cosign its head once more");
-    let why = |answered: &Answered, ms: u64| format!("423 from both, {ms} ms after they held it: {}", answered.why);
+    let why =
+        |answered: &Answered, ms: u64| format!("423 from both, {ms} ms after they held it: {}", answered.why);
     verdict_of_all(report, "4c. evidence, cosigning", scene, "evidence-held", why).await?;
 
     report.doing("the operator of w1 looks at the evidence, and decides that w1 goes on");
@@ -79,7 +81,13 @@ pub(super) async fn run(report: &mut Report, scene: &mut Scene<'_>, found: Insta
         took.as_secs_f64()
     );
     let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    report.verdict("4c. evidence, resolved", verdict, "cosigned", &why, json!({ "ms": ms, "reason": reason }));
+    report.verdict(
+        "4c. evidence, resolved",
+        verdict,
+        "cosigned",
+        &why,
+        json!({ "ms": ms, "reason": reason }),
+    );
     Ok(())
 }
 
