@@ -141,7 +141,7 @@ fn refusal(status: u16, text: &str) -> Answered {
     let kind = member("type").and_then(|kind| kind.rsplit([':', '/']).next().map(str::to_owned));
     Answered {
         verdict: kind.unwrap_or_else(|| status.to_string()),
-        why: member("detail").or(member("title")).unwrap_or_default(),
+        why: [member("title"), member("detail")].into_iter().flatten().collect::<Vec<_>>().join(". "),
     }
 }
 
