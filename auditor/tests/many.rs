@@ -132,6 +132,17 @@ async fn what_peers_know_is_known_here_and_passed_on() {
         });
         assert_eq!(proven.iter().filter(|proven| **proven).count(), 1);
     }
+    // The figures follow with the round.
+    loop {
+        let metrics = served.client.get(format!("{}/metrics", served.url)).send().await.unwrap();
+        let metrics = metrics.text().await.unwrap();
+        if metrics.contains("keyglass_auditor_gossip_total{outcome=\"round\"}")
+            && metrics.contains("keyglass_auditor_evidence 2")
+        {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     served.stop().await;
     fs::write(home.path("peers"), "peer w\n").unwrap();
     let (code, detail) = home.fails().await;

@@ -193,7 +193,7 @@ pub fn registration_token(input: &[u8]) {
     if judged.is_ok() {
         assert!(text.len() <= token::MAX_TOKEN);
         assert!(token::verify(&SERVICE_KEYS, text, ORIGIN, b"alice", now).is_err());
-        assert!(token::verify(&SERVICE_KEYS, text, "log.example/other", LABEL, now).is_err());
+        assert!(token::verify(&SERVICE_KEYS, text, "log.example/nowhere", LABEL, now).is_err());
         let later = UnixMillis(now.0 + (token::MAX_LIFETIME + 2 * token::LEEWAY) * 1000);
         assert!(token::verify(&SERVICE_KEYS, text, ORIGIN, LABEL, later).is_err());
     }

@@ -1,8 +1,9 @@
 //! Comparisons, which take a log's tiles. They are made beside the rounds with peers, one at a time of each log: a log that
-//! stalls, or serves nothing, costs neither peers nor other logs their turn, and is asked ever more rarely.
+//! stalls costs neither peers nor other logs their turn, and is asked ever more rarely.
 
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,7 +19,7 @@ use tokio::{
 use super::{
     ask::Asker,
     rounds::{Host, Outcome, Settings},
-    tiles,
+    tiles::{self, NoNodes},
 };
 use crate::{
     head::Head,
@@ -32,7 +33,7 @@ const CONCURRENCY: usize = 16;
 /// The most comparisons that wait to be begun or left.
 pub(super) const MAX_WAITING: usize = 64;
 
-/// A log whose tiles could not be had.
+/// A log that did not answer.
 struct Failing {
     times: u32,
     until: Instant,
@@ -42,7 +43,7 @@ struct Failing {
 pub(super) struct Comparisons<H> {
     asker: Asker<H>,
     settings: Settings,
-    /// Each says whether the log supplied what it took.
+    /// Each says whether the log answered.
     running: JoinSet<bool>,
     origins: HashMap<Id, String>,
     failing: BTreeMap<String, Failing>,
@@ -73,14 +74,14 @@ impl<H: Host> Comparisons<H> {
 
     /// Waits until a comparison ends; for ever, if there is none.
     pub(super) async fn end_of_one(&mut self) {
-        let (id, supplied) = match self.running.join_next_with_id().await {
+        let (id, answered) = match self.running.join_next_with_id().await {
             None => return core::future::pending().await,
             Some(Ok(ended)) => ended,
             // It panicked, which was reported.
             Some(Err(error)) => (error.id(), false),
         };
         let Some(origin) = self.origins.remove(&id) else { return };
-        if supplied {
+        if answered {
             self.failing.remove(&origin);
             return;
         }
@@ -96,19 +97,19 @@ impl<H: Host> Comparisons<H> {
 }
 
 impl<H: Host> Asker<H> {
-    /// Compares two heads; says whether the log supplied what it takes. If it did not, or supplied the tiles of another tree,
-    /// the head that it shows itself may be one that contradicts both.
+    /// Compares two heads; says whether the log answered. If it did and had not what it takes, or had the tiles of another
+    /// tree, the head that it shows itself may be one that contradicts both.
     async fn compare(&self, comparison: &Comparison, most: Duration) -> bool {
-        let supplied = self.relate(comparison, most).await;
+        let answered = self.relate(comparison, most).await;
         let (origin, tree) = (comparison.head.origin(), comparison.head.tree());
         let from_peer = comparison.from.is_some_and(|from| from != THE_LOG);
-        if from_peer && self.node().is_open(origin, tree) {
-            self.ask_the_log(origin, most).await;
+        if answered && from_peer && self.node().is_open(origin, tree) {
+            return self.ask_the_log(origin, most).await;
         }
-        supplied
+        answered
     }
 
-    /// Relates two heads by the log's tiles, which it has so much time to supply.
+    /// Relates two heads by the log's tiles, which it has so much time to supply. Says whether it answered.
     async fn relate(&self, comparison: &Comparison, most: Duration) -> bool {
         let (small, large) = comparison.sizes();
         let trust = self.host.book().trust();
@@ -116,11 +117,12 @@ impl<H: Host> Asker<H> {
         let nodes = match url {
             Some(url) => {
                 let ids = nodes_to_relate(small, large);
-                timeout(most, tiles::nodes(&self.fetch, &with_slash(url), large, &ids)).await.ok().flatten()
+                let nodes = timeout(most, tiles::nodes(&self.fetch, &with_slash(url), large, &ids)).await;
+                nodes.unwrap_or(Err(NoNodes::NoAnswer))
             }
-            None => None,
+            None => Err(NoNodes::NotThere),
         };
-        let supplied = url.is_none() || nodes.is_some();
+        let answered = nodes != Err(NoNodes::NoAnswer);
         let nodes = nodes.unwrap_or_default();
         let node = |id| nodes.get(&id).copied().ok_or(());
         let relation = relate(comparison.anchor.note(), comparison.head.note(), node).ok();
@@ -129,24 +131,27 @@ impl<H: Host> Asker<H> {
         if let Step::Evidence(evidence) = step {
             self.found(*evidence).await;
         }
-        supplied
+        answered
     }
 
-    async fn ask_the_log(&self, origin: &str, most: Duration) {
+    /// Compares the head that the log shows itself. Says whether it answered.
+    async fn ask_the_log(&self, origin: &str, most: Duration) -> bool {
         let trust = self.host.book().trust();
-        let Some(url) = trust.log(origin).and_then(|log| log.url()) else { return };
-        let Ok(note) = self.fetch.get(&with_slash(url), "checkpoint", MAX_NOTE_LEN).await else { return };
-        let Ok(head) = Head::read(&note, &trust) else { return };
-        if head.origin() != origin {
-            return;
-        }
-        let step = self.node().learn(THE_LOG, &std::sync::Arc::new(head));
+        let Some(url) = trust.log(origin).and_then(|log| log.url()) else { return true };
+        let note = match self.fetch.get(&with_slash(url), "checkpoint", MAX_NOTE_LEN).await {
+            Ok(note) => note,
+            Err(error) => return NoNodes::from(error) != NoNodes::NoAnswer,
+        };
+        let head = Head::read(&note, &trust).ok().filter(|head| head.origin() == origin);
+        let Some(head) = head else { return true };
+        let step = self.node().learn(THE_LOG, &Arc::new(head));
         match step {
-            Step::Done => {}
-            Step::Evidence(evidence) => self.found(*evidence).await,
-            Step::Compare(comparison) => {
-                self.relate(&comparison, most).await;
+            Step::Done => true,
+            Step::Evidence(evidence) => {
+                self.found(*evidence).await;
+                true
             }
+            Step::Compare(comparison) => self.relate(&comparison, most).await,
         }
     }
 }
