@@ -58,6 +58,8 @@ pub struct Context {
     pub predecessors: PredecessorsDocument,
     /// Whether this run has walked the log's distinguished heads.
     pub walked: bool,
+    /// Own accounts of which this run has taken versions over that were made elsewhere, each with what is to be said of them.
+    pub built_upon: Vec<(String, String)>,
 }
 
 impl Context {
@@ -100,6 +102,7 @@ impl Context {
             end,
             predecessors,
             walked: false,
+            built_upon: Vec::new(),
         };
         context.refuse_convicted()?;
         if let Some(trust) = trust

@@ -265,8 +265,18 @@ async fn open(common: &Common, stderr: &mut dyn Write) -> Result<Context, Failur
     Ok(context)
 }
 
-/// The outcome, which says for scripts too if nothing was witnessed.
+/// The outcome, which says for scripts too if nothing was witnessed, and which versions of own accounts were made elsewhere and
+/// are built upon.
 fn marked(context: &Context, mut outcome: Outcome) -> Outcome {
+    for (label, text) in &context.built_upon {
+        outcome.note(format!("  {text}"));
+        // If this cannot be stored, it is said again.
+        let _ = own::told_of_built_upon(context, label);
+    }
+    if !context.built_upon.is_empty() {
+        let texts: Vec<&String> = context.built_upon.iter().map(|(_, text)| text).collect();
+        outcome.field("built_upon", texts);
+    }
     if context.trusts_the_log_alone() {
         outcome.field("unwitnessed", true);
     }

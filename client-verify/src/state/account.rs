@@ -41,6 +41,10 @@ pub struct OwnAccount {
     /// Versions that the server declined, with the secrets that they bring, until the log has others in their place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub declined: Vec<PendingVersion>,
+    /// The version of this home before those that were made elsewhere with the identity key and are built upon here, until the
+    /// person was told of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built_upon_since: Option<u32>,
     /// The devices whose secrets are here.
     pub devices: Vec<OwnDeviceState>,
     /// Texts that were received and not yet shown.
@@ -118,6 +122,7 @@ impl OwnAccount {
             published: None,
             pending: None,
             declined: Vec::new(),
+            built_upon_since: None,
             devices,
             unread: Vec::new(),
             shown: Vec::new(),

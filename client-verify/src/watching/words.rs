@@ -1,6 +1,9 @@
 //! What was found, in words.
 
+mod own;
+
 use keyglass_account::time::UnixMillis;
+pub use own::{Maker, built_upon, built_upon_since, erased, unexpected};
 
 use super::Date;
 use crate::proven::{Author, Difference};
@@ -107,72 +110,6 @@ fn signed(by: Author) -> &'static str {
         Author::Recovery => "their recovery key signed it",
         Author::Provider => "NOBODY BUT THE PROVIDER VOUCHES FOR IT",
     }
-}
-
-/// Who made a version of one's own label that was not made here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Maker {
-    /// Who holds one's own identity key, which is still the account's.
-    OwnIdentity,
-    /// Who holds one's own identity key, or what it granted recovery to; the identity is now another.
-    Successor(Author),
-    /// The provider alone.
-    Provider,
-    /// Somebody whom none of one's keys vouches for.
-    Nobody,
-    /// It cannot be told: the version's value was erased.
-    Erased,
-}
-
-impl Maker {
-    /// A stable name, for scripts.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OwnIdentity => "own_identity",
-            Self::Successor(Author::Recovery) => "recovery",
-            Self::Successor(_) => "own_identity_replaced",
-            Self::Provider => "provider",
-            Self::Nobody => "nobody",
-            Self::Erased => "erased",
-        }
-    }
-}
-
-/// One's own label has a version that was not made here.
-#[must_use]
-pub fn unexpected(name: &str, version: Option<u32>, maker: Maker) -> String {
-    let version =
-        version.map_or_else(|| "a newer version".to_owned(), |version| format!("version {version}"));
-    let what = format!("your own account {name} has {version}, which was not made here");
-    match maker {
-        Maker::OwnIdentity => {
-            format!("{what}; your identity key signed it: another device of yours may have made it")
-        }
-        Maker::Successor(Author::Recovery) => {
-            format!("{what}; it REPLACES YOUR IDENTITY, and your recovery key signed it")
-        }
-        Maker::Successor(_) => format!("{what}; it REPLACES YOUR IDENTITY, and your identity key signed it"),
-        Maker::Provider => format!(
-            "{what}: YOUR PROVIDER RESET YOUR ACCOUNT, and none of your keys signed it. Whoever writes to you now \
-             reaches somebody else: tell your contacts"
-        ),
-        Maker::Nobody => format!(
-            "{what}, and NONE OF YOUR KEYS SIGNED IT. Those who check will not use it: ask the provider how it came \
-             there"
-        ),
-        Maker::Erased => format!("{what}, and its contents were erased: ask the provider what it was"),
-    }
-}
-
-/// A version of one's own label whose value the log no longer has.
-#[must_use]
-pub fn erased(name: &str, version: u32, noticed: UnixMillis, now: UnixMillis) -> String {
-    let day = Date::of(noticed).seen_from(Date::of(now));
-    format!(
-        "the operator erased the contents of version {version} of your account {name}, as was noticed on {day}. That \
-         there was such a version is still proven"
-    )
 }
 
 /// Nobody has looked for longer than the log keeps what would have to be looked at.

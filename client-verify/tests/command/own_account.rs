@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{
     Person,
     log::TestLog,
-    records::{BOB, forgery_after, published},
+    records::{BOB, device, forgery_after, published},
     server::{Response, Server},
 };
 
@@ -206,6 +206,36 @@ fn a_concurrent_version_of_the_same_identity_is_built_upon() {
     let last = record(&server, 2);
     assert!(last.flags.lockdown);
     assert_eq!(last.devices.len(), 1, "what the other device did stands");
+    bob.done(&["monitor"]);
+}
+
+/// Whoever else has the identity key can add a device. No command takes that over in silence.
+#[test]
+fn versions_made_elsewhere_are_never_built_upon_in_silence() {
+    let server = Server::start();
+    let bob = Person::new(&server);
+    bob.done(&["register", "bob"]);
+    let identity = account(&bob).identity.signing_key().unwrap();
+    let add = |id: u8| {
+        let version = u32::from(id) - 1;
+        let before = published(&server.world(), version - 1);
+        let origin = TestLog::origin();
+        let draft = Draft::after(&origin, BOB, &before, version).add_device(device(id));
+        server.world().log.append(&[(BOB, draft.sign(&identity).unwrap().encode())]);
+    };
+    add(2);
+    let listed = bob.run(&["device", "list"]);
+    assert_eq!(listed.verdict, Verdict::Verified);
+    assert!(listed.stderr.contains("DEVICES ADDED: 2"), "{}", listed.stderr);
+    bob.done(&["monitor"]);
+    assert!(bob.done(&["device", "list"]).get("built_upon").is_none(), "it was said");
+    // Where a command ends before it comes to that, the next round says it.
+    add(3);
+    server.lie(|_, request| (request.path == "/v1/update").then(|| Response::problem(Problem::Unavailable)));
+    assert_eq!(bob.json(&["lock"]).0, Verdict::Unreachable);
+    server.honest();
+    let (verdict, told) = bob.json(&["monitor"]);
+    assert_eq!((verdict, &told["reason"]), (Verdict::Updated, &json!("built_upon")), "{told}");
     bob.done(&["monitor"]);
 }
 

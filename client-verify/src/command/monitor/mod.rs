@@ -16,9 +16,15 @@ pub use event::Event;
 use super::{
     context::{Context, now},
     outcome::{Failure, Outcome},
-    own::find_out_pending,
+    own::{find_out_pending, told_of_built_upon},
 };
-use crate::{proven::ProvenAccount, state::WatchDocument, verdict::Verdict, watching::words::Checked};
+use crate::{
+    http::printable,
+    proven::ProvenAccount,
+    state::WatchDocument,
+    verdict::Verdict,
+    watching::words::{self, Checked},
+};
 
 /// What one round found.
 pub struct Round {
@@ -32,6 +38,8 @@ pub struct Round {
     pub watch: WatchDocument,
     /// The contacts as they were proven, to be remembered.
     proven: Vec<(String, ProvenAccount)>,
+    /// The own accounts of which it is told that versions made elsewhere are built upon.
+    told: Vec<String>,
 }
 
 /// Looks once at everything.
@@ -41,7 +49,8 @@ pub struct Round {
 pub async fn round(context: &mut Context) -> Result<Round, Failure> {
     let checked = Checked { own: 0, contacts: 0, entries: 0, age: 0 };
     let watch = context.home.watch()?;
-    let mut round = Round { events: Vec::new(), checked, complete: true, watch, proven: Vec::new() };
+    let (events, proven, told) = (Vec::new(), Vec::new(), Vec::new());
+    let mut round = Round { events, checked, complete: true, watch, proven, told };
     match look(context, &mut round).await {
         Ok(()) => {}
         Err(failure) if matches!(failure.verdict, Verdict::Failed | Verdict::Usage) => return Err(failure),
@@ -74,6 +83,10 @@ async fn look(context: &mut Context, round: &mut Round) -> Result<(), Failure> {
         };
         let looked = own::look(context, &account, published, round).await;
         round.take(&account.label, looked)?;
+        if let Some(since) = account.built_upon_since {
+            round.events.push(built_upon(&account.label, since));
+            round.told.push(account.label.clone());
+        }
         let maintained = prekeys(context, &account.label, round).await;
         round.take(&account.label, maintained)?;
         round.checked.own = round.checked.own.saturating_add(1);
@@ -111,6 +124,11 @@ async fn look(context: &mut Context, round: &mut Round) -> Result<(), Failure> {
         round.events.push(Event::of_failure(None, failure).with("from", from));
     }
     Ok(())
+}
+
+fn built_upon(label: &str, since: u32) -> Event {
+    let text = words::built_upon_since(&printable(label.to_owned()), since);
+    Event::new("built_upon", Verdict::Updated, label, text).with("since_version", since).passing()
 }
 
 /// Looks after an own account's prekeys, where it is time. What the server's pool differed in is told; it is repaired.
@@ -203,6 +221,7 @@ impl Round {
     /// [`Verdict::Failed`].
     pub fn settle(self, context: &mut Context) -> Result<(), Failure> {
         context.remember_all(&self.proven)?;
+        self.told.iter().try_for_each(|label| told_of_built_upon(context, label))?;
         Ok(context.home.store_watch(&self.watch)?)
     }
 }

@@ -52,6 +52,16 @@ pub(super) fn outcome(label: &str, published: Published) -> Outcome {
     outcome
 }
 
+/// The person was told of the versions made elsewhere that are built upon.
+///
+/// # Errors
+/// [`Verdict::Failed`].
+pub(super) fn told_of_built_upon(context: &Context, label: &str) -> Result<(), Failure> {
+    let Some(mut account) = context.home.account(label)? else { return Ok(()) };
+    account.built_upon_since = None;
+    Ok(context.home.store_account(&account)?)
+}
+
 /// Thirty digits for the identity of one account, by which its own devices are compared: the half of every safety number that
 /// stands for it.
 pub(super) fn identity_digits(label: &str, key: &VerifyingKey) -> String {

@@ -4,9 +4,11 @@ use keyglass_account::verify::ValidRecord;
 
 use super::super::{context::Context, outcome::Failure, withheld::hidden};
 use crate::{
+    http::printable,
     proven::{Identity, ProvenAccount},
     state::OwnAccount,
     verdict::Verdict,
+    watching::words,
 };
 
 /// Versions without any of the account's signatures that are passed over in search of one with them.
@@ -103,8 +105,14 @@ pub async fn learn(context: &mut Context, account: &mut OwnAccount) -> Result<St
         return Err(another_identity(&label, valid.version()));
     }
     if valid.version() > published {
+        // With the identity key alone nobody can tell a person's other home from a thief: it is said, and said again by
+        // `monitor` if this command does not come to it.
+        account.built_upon_since.get_or_insert(published);
         take_over(account, valid);
         context.home.store_account(account)?;
+        context
+            .built_upon
+            .push((label.clone(), words::built_upon(&printable(label.clone()), standing.account.change())));
     }
     owned(context, label.as_bytes(), standing.greatest).await?;
     Ok(standing)
