@@ -38,11 +38,11 @@ use tokio::task::JoinHandle;
 
 /// The entries that are there from the beginning, with a version each.
 const ENTRIES: u64 = 20_000;
-const KILLS_BEHIND: usize = 12;
-const KILLS_LIVE: usize = 8;
+const KILLS_BEHIND: usize = 10;
+const KILLS_LIVE: usize = 7;
 const KILLS_WITH_EVIDENCE: usize = 3;
 /// So many updates are told at once: often enough does the auditor make durable what it replayed.
-const TOLD_AT_ONCE: usize = 25;
+const TOLD_AT_ONCE: usize = 40;
 /// So many requests after the start comes a kill, at most: a chunk of entries takes 64 and more.
 const REQUESTS_BEHIND: u64 = 140;
 const REQUESTS: u64 = 30;
