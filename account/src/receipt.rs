@@ -42,19 +42,20 @@ macro_rules! reasons {
 reasons! {
     /// The device does not run the suite of the message.
     SuiteRefused = "suite_refused", false;
-    /// The sender's keys are not those of a device in the sender's proven record.
-    KeyNotProven = "key_not_proven", false;
+    /// The keys that the message says it is from are not those of the device in the sender's proven record. A device that has
+    /// not taken over yet what was published under its own label speaks under keys of before.
+    KeyNotProven = "key_not_proven", true;
     /// The signed prekey was this device's, and the time for which it is kept after its end is over.
     SignedPreKeyExpired = "signed_prekey_expired", true;
-    /// The device never made a signed prekey of this number.
+    /// The device never made a signed prekey of this number: it is that of another of its keys.
     SignedPreKeyUnknown = "signed_prekey_unknown", true;
     /// The one-time prekey was this device's, and the time for which it is kept after its end is over.
     OneTimePreKeyMissing = "one_time_prekey_missing", true;
-    /// Another handshake used the one-time prekey up.
+    /// Another handshake used the one-time prekey up, or its number in the message was altered.
     OneTimePreKeyReused = "one_time_prekey_reused", true;
     /// The ML-KEM prekey was this device's, and the time for which it is kept after its end is over.
     KemPreKeyMissing = "kem_prekey_missing", true;
-    /// Another handshake used the one-time ML-KEM prekey up.
+    /// Another handshake used the one-time ML-KEM prekey up, or its number in the message was altered.
     KemPreKeyReused = "kem_prekey_reused", true;
     /// The prekeys are of a state that the device has lost.
     StateLost = "state_lost", true;

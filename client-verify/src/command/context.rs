@@ -18,7 +18,7 @@ use keyglass_tlog::{
 };
 use tokio::time::Instant;
 
-use super::{args::Common, lookup::duration, outcome::Failure, reporting};
+use super::{args::Common, changes::Changes, lookup::duration, outcome::Failure, reporting};
 use crate::{
     http::Server,
     proven,
@@ -60,6 +60,8 @@ pub struct Context {
     pub walked: bool,
     /// Own accounts of which this run has taken versions over that were made elsewhere, each with what is to be said of them.
     pub built_upon: Vec<(String, String)>,
+    /// What this run has to tell of accounts that were met before and are different now.
+    pub(super) changes: Changes,
 }
 
 impl Context {
@@ -103,6 +105,7 @@ impl Context {
             predecessors,
             walked: false,
             built_upon: Vec::new(),
+            changes: Changes::default(),
         };
         context.refuse_convicted()?;
         if let Some(trust) = trust

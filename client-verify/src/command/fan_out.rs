@@ -99,7 +99,7 @@ impl Context {
     ) -> Result<ProvenAccount, Failure> {
         let mut resolved = self.resolve(label).await?;
         let account = usable(&mut resolved, accept_change)?.clone();
-        self.remember(label, &account)?;
+        self.remember_changes(label, &resolved)?;
         Ok(account)
     }
 

@@ -2,6 +2,7 @@
 
 mod args;
 mod backup;
+mod changes;
 mod contacts;
 mod context;
 mod device;
@@ -190,7 +191,7 @@ async fn perform(
             let meant = |label: &String| label::meant(&context, common, label);
             let labels = labels.iter().map(meant).collect::<Result<Vec<String>, _>>()?;
             let outcome = send::run(&mut context, &labels, &text, from.as_deref(), accept_change).await?;
-            marked(&context, outcome)
+            return report_changes(common, &mut context, outcome, stdout, stderr);
         }
         Command::Heads { export, compare } => {
             let mut context = open(common, stderr).await?;
@@ -203,8 +204,7 @@ async fn perform(
         Command::Receive => {
             let mut context = open(common, stderr).await?;
             let outcome = receive::run(&mut context).await?;
-            let outcome = marked(&context, outcome);
-            let verdict = report(common, outcome, stdout, stderr).map_err(|error| unwritable(&error))?;
+            let verdict = report_changes(common, &mut context, outcome, stdout, stderr)?;
             receive::shown(&context)?;
             return Ok(verdict);
         }
@@ -249,6 +249,21 @@ async fn monitor_once(
     }
     let verdict = report(common, outcome, stdout, stderr).map_err(|error| unwritable(&error))?;
     round.settle(&mut context)?;
+    Ok(verdict)
+}
+
+/// Reports an outcome with what changed in the accounts that were met, and remembers that it was said.
+fn report_changes(
+    common: &Common,
+    context: &mut Context,
+    mut outcome: Outcome,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> Result<Verdict, Failure> {
+    context.tell_changes(&mut outcome);
+    let outcome = marked(context, outcome);
+    let verdict = report(common, outcome, stdout, stderr).map_err(|error| unwritable(&error))?;
+    context.changes_were_told()?;
     Ok(verdict)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use keyglass_account::receipt::FailureReason;
+use keyglass_account::{receipt::FailureReason, record::AccountRecord};
 use serde_json::{Value, json};
 
 use super::{
@@ -156,6 +156,30 @@ impl Context {
         self.retry(&service, account, index, resent).await
     }
 
+    /// Makes sure that the log's record of an own account has the identity and the device that this home speaks for.
+    ///
+    /// # Errors
+    /// [`Verdict::Unexpected`] if it has others; the verdicts of a look-up.
+    async fn check_own_keys(&mut self, account: &OwnAccount, index: usize) -> Result<(), Failure> {
+        let label = &account.label;
+        let newest = self.search(label.as_bytes(), None).await?.value;
+        let record = AccountRecord::decode(newest.bytes()).ok();
+        let is_known = record.zip(account.devices.get(index)).is_some_and(|(record, own)| {
+            let device = record.device(own.id);
+            record.identity_key == account.identity_key()
+                && device.is_some_and(|device| device.dh_key == own.dh_key().public_key())
+        });
+        if is_known {
+            return Ok(());
+        }
+        let message = format!(
+            "version {} of your own account {label} has other keys than this home, so that nobody can open what it writes: \
+             run `keyglass monitor`",
+            newest.version()
+        );
+        Err(Failure::new(Verdict::Unexpected, "own_keys_changed", message).with("version", newest.version()))
+    }
+
     /// Starts another handshake for each text that a device could not open.
     async fn retry(
         &mut self,
@@ -180,6 +204,16 @@ impl Context {
                     reasons.insert((text.id, entry.device), reason);
                 }
             }
+        }
+        if reasons.values().any(|reason| *reason == Some(FailureReason::KeyNotProven))
+            && let Err(failure) = self.check_own_keys(account, index).await
+        {
+            // Whatever is encrypted under keys that nobody knows any more, nobody opens.
+            if failure.verdict == Verdict::Failed {
+                return Err(failure);
+            }
+            resent.all_wait(account, device, &failure);
+            return Ok(());
         }
         let mut recipients = Vec::new();
         for (id, label, text, devices) in due {

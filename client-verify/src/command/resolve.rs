@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     proven::{self, History, Identity, ProvenAccount, ProvenValue, Proving},
-    state::{CarriedContact, Contact},
+    state::{CarriedContact, Contact, Contacts, ToldVersion},
     verdict::Verdict,
 };
 
@@ -97,7 +97,7 @@ impl Context {
         }
     }
 
-    /// Remembers the account as it was proven, once the person may go on with it.
+    /// Remembers the account as it was proven, once the person may go on with it and is told of it.
     ///
     /// # Errors
     /// [`Verdict::Failed`].
@@ -105,7 +105,7 @@ impl Context {
         self.remember_all(&[(label.to_owned(), account.clone())])
     }
 
-    /// Remembers several accounts in one step.
+    /// Remembers several accounts in one step, of which the person was told what changed.
     ///
     /// # Errors
     /// [`Verdict::Failed`].
@@ -115,23 +115,27 @@ impl Context {
         }
         let mut contacts = self.contacts.clone();
         for (label, account) in accounts {
-            let record = account.valid().record();
-            let before = contacts.by_label.get(label);
-            let first = before.map(|before| (before.first_identity_key, before.first_seen));
-            let carried = contacts.carried.remove(label);
-            let first = first.or(carried.map(|carried| (carried.first_identity_key, carried.first_seen)));
-            let (first_identity_key, first_seen) =
-                first.unwrap_or_else(|| (record.identity_key.to_bytes(), now().0));
-            let contact = Contact {
-                first_identity_key,
-                first_seen,
-                version: record.version,
-                record: record.encode(),
-                last_seen: now().0,
-                unwatched: before.is_some_and(|before| before.unwatched),
-            };
-            contacts.by_label.insert(label.clone(), contact);
+            enter(&mut contacts, label, account).told = None;
         }
+        self.store_contacts(contacts)
+    }
+
+    /// Remembers an account, and that the person was not told yet what changed since it was the one known before.
+    ///
+    /// # Errors
+    /// [`Verdict::Failed`].
+    pub(super) fn remember_untold(&mut self, label: &str, account: &ProvenAccount) -> Result<(), Failure> {
+        let mut contacts = self.contacts.clone();
+        let before = contacts.by_label.get(label).cloned();
+        let contact = enter(&mut contacts, label, account);
+        let changed = before.filter(|before| contact.told.is_none() && before.record != contact.record);
+        if let Some(Contact { version, record, last_seen, .. }) = changed {
+            contact.told = Some(ToldVersion { version, record, last_seen });
+        }
+        self.store_contacts(contacts)
+    }
+
+    pub(super) fn store_contacts(&mut self, contacts: Contacts) -> Result<(), Failure> {
         self.home.store_contacts(&contacts)?;
         self.contacts = contacts;
         Ok(())
@@ -143,6 +147,27 @@ impl Context {
         ValidRecord::restore(&self.origin, label.as_bytes(), contact.version, &contact.record)
             .map_err(damaged)
     }
+}
+
+/// Enters an account among the contacts as it was proven. What the person was told of stays as it is.
+fn enter<'a>(contacts: &'a mut Contacts, label: &str, account: &ProvenAccount) -> &'a mut Contact {
+    let record = account.valid().record();
+    let carried = contacts.carried.remove(label);
+    let first = carried.map(|carried| (carried.first_identity_key, carried.first_seen));
+    let (first_identity_key, first_seen) = first.unwrap_or_else(|| (record.identity_key.to_bytes(), now().0));
+    let contact = contacts.by_label.entry(label.to_owned()).or_insert_with(|| Contact {
+        first_identity_key,
+        first_seen,
+        version: record.version,
+        record: Vec::new(),
+        last_seen: 0,
+        unwatched: false,
+        told: None,
+    });
+    contact.version = record.version;
+    contact.record = record.encode();
+    contact.last_seen = now().0;
+    contact
 }
 
 /// What the failure to find an older version means for the history; other failures stay failures.

@@ -10,6 +10,7 @@ use super::{
     fan_out::Recipient,
     lookup::{several, suite_name, usable},
     outcome::{Failure, Outcome},
+    own::find_out_pending,
     random,
     resolve::Resolved,
     service::Service,
@@ -29,6 +30,8 @@ pub async fn run(
     accept_change: bool,
 ) -> Result<Outcome, Failure> {
     let mut own = own_account(context, from)?;
+    // Whoever has other keys in the log than here would write in a name that nobody knows any more.
+    find_out_pending(context, &mut own).await?;
     if text.len() > MAX_TEXT {
         let message = format!("a text has at most {MAX_TEXT} bytes");
         return Err(Failure::new(Verdict::Usage, "text_too_long", message));
@@ -73,7 +76,7 @@ fn recipient(
 ) -> Result<Recipient, Failure> {
     let mut resolved = resolved?;
     let account = usable(&mut resolved, accept_change)?.clone();
-    context.remember(label, &account)?;
+    context.remember_changes(label, &resolved)?;
     let mut recipient = Recipient {
         label: label.to_owned(),
         account,
@@ -150,13 +153,7 @@ fn report(own: &OwnAccount, recipient: &Recipient) -> Outcome {
     outcome.field("from", &own.label);
     outcome.field("version", recipient.account.valid().version());
     outcome.field("devices", devices);
-    let identity = recipient.account.identity();
-    if identity == Identity::Succeeded {
-        outcome.note(format!(
-            "  {to}'s identity key has changed since you met, with the authorisation of the one you knew"
-        ));
-    }
-    outcome.field("identity_changed", identity != Identity::Continuous);
+    outcome.field("identity_changed", recipient.account.identity() != Identity::Continuous);
     outcome
 }
 

@@ -134,12 +134,15 @@ impl Authorized<'_> {
         Ok(())
     }
 
-    /// The messages of this device, the oldest first.
+    /// The messages of this device that came after the one with the id `after`, the oldest first; all of them without one, and
+    /// where the server has no such message.
     ///
     /// # Errors
     /// The verdicts of a request.
-    pub async fn messages(&self) -> Result<Messages, Failure> {
-        let request = Request::get(path(MESSAGES)).authorized(&self.authorization);
+    pub async fn messages(&self, after: Option<Id128>) -> Result<Messages, Failure> {
+        let query = after.map_or_else(String::new, |after| format!("?after={after}"));
+        let path = format!("{}{query}", path(MESSAGES));
+        let request = Request::get(path).authorized(&self.authorization);
         from_json(&self.server.send(MAX_MESSAGES_BODY, request).await?)
     }
 

@@ -1,5 +1,6 @@
 //! From bytes in the mailbox to a text from a proven sender, once for each handshake.
 
+use keyglass_account::receipt::FailureReason;
 use thiserror::Error;
 
 use super::{
@@ -61,7 +62,9 @@ pub struct Refusal {
     pub cause: Cause,
     /// What becomes of it.
     pub fate: Fate,
-    /// What to tell the sender's device before the message is acknowledged.
+    /// What to tell the sender's device before the message is acknowledged. Whoever reads several messages looks at this one
+    /// [again](open) after the others: if it is [`Opening::Seen`] by then, it was an altered copy of one that was opened, and
+    /// there is nothing to tell.
     pub receipt: Option<Receipt>,
 }
 
@@ -75,7 +78,7 @@ impl Refusal {
 #[derive(Debug)]
 #[must_use]
 pub enum Opening {
-    /// Its handshake was accepted before: acknowledge it.
+    /// Its handshake was accepted before, or it is an altered copy of a message that was: acknowledge it.
     Seen,
     /// It cannot be opened.
     Refused(Refusal),
@@ -94,8 +97,14 @@ pub struct PendingMessage {
 /// What looking the sender up came to.
 #[derive(Debug, Clone, Copy)]
 pub enum Sender<'a> {
-    /// The account, proven by its newest version.
-    Proven(&'a ProvenAccount),
+    /// The account, proven by the newest version in some head.
+    Proven {
+        /// The account.
+        account: &'a ProvenAccount,
+        /// Whether that head is not older than the message. A server that lags behind its log may not know yet of the version
+        /// that the message is from.
+        is_current: bool,
+    },
     /// The log says that there is no such label, in a head that is not older than the message. A server that lags behind its
     /// log may not know of a sender who is new: while that is possible, the sender is [`NotProven`](Self::NotProven).
     Unknown,
@@ -170,7 +179,10 @@ pub fn open(own: &OwnAccount, device: usize, body: &[u8]) -> Opening {
     };
     let (party, dh_secret) = (own.party(state), state.dh_key());
     let receiver = OwnDevice { party: &party, dh_secret: &dh_secret, version: own.published.unwrap_or(0) };
-    if state.secrets().has_seen(&x3dh::handshake_of(receiver, &initial)) {
+    let sender = initial.claimed_sender();
+    if state.secrets().has_seen(&x3dh::handshake_of(receiver, &initial))
+        || state.has_accepted(&sender.dh_key, initial.ephemeral())
+    {
         return Opening::Seen;
     }
     match core::str::from_utf8(&initial.claimed_sender().label) {
@@ -192,42 +204,61 @@ impl PendingMessage {
     /// Opens the message with what looking its sender up came to.
     pub fn supply(self, own: &mut OwnAccount, sender: Sender<'_>) -> Delivery {
         let refused = |cause: Cause, fate| Delivery::Refused(Refusal::new(cause, fate));
-        let account = match sender {
-            Sender::Proven(account) if account.is_usable() => account,
-            Sender::Proven(_) | Sender::NotProven => return refused(Cause::SenderNotProven, Fate::Keep),
+        let (account, is_current) = match sender {
+            Sender::Proven { account, is_current } if account.is_usable() => (account, is_current),
+            Sender::Proven { .. } | Sender::NotProven => return refused(Cause::SenderNotProven, Fate::Keep),
             Sender::Unknown => return refused(Cause::SenderUnknown, Fate::Acknowledge),
         };
         let claimed = self.initial.claimed_sender();
         let Some(sender) = account.device(claimed.device_id).filter(|device| device.party() == claimed)
         else {
-            // A device that was removed may have fallen into other hands, so that its older versions do not help it.
             let newer = self.initial.claimed_version() > account.valid().version();
-            return refused(Cause::DeviceNotProven, if newer { Fate::Keep } else { Fate::Acknowledge });
+            if newer && !is_current {
+                return refused(Cause::DeviceNotProven, Fate::Keep);
+            }
+            // A device that was removed may have fallen into other hands, so that its older versions do not help it. But a
+            // device that does not know yet that its account's identity was rotated speaks under the one before.
+            let receipt = account.device(claimed.device_id).and_then(|device| {
+                self.receipt(
+                    own,
+                    &device.party().label,
+                    device.party().device_id,
+                    FailureReason::KeyNotProven,
+                )
+            });
+            let refusal = Refusal::new(Cause::DeviceNotProven, Fate::Acknowledge);
+            return Delivery::Refused(Refusal { receipt, ..refusal });
         };
         self.accept(own, sender)
     }
 
+    /// What to tell the device that this message says it is from.
+    fn receipt(&self, own: &OwnAccount, to: &[u8], device: u32, reason: FailureReason) -> Option<Receipt> {
+        let state = own.devices.get(self.device)?;
+        let (party, dh_secret) = (own.party(state), state.dh_key());
+        let receiver =
+            OwnDevice { party: &party, dh_secret: &dh_secret, version: own.published.unwrap_or(0) };
+        let handshake = x3dh::handshake_of(receiver, &self.initial);
+        Some(Receipt { to: to.to_vec(), device, handshake, reason })
+    }
+
     fn accept(self, own: &mut OwnAccount, sender: ProvenDevice) -> Delivery {
-        let Self { initial, device, .. } = self;
-        let Some(state) = own.devices.get(device) else {
+        let Some(state) = own.devices.get(self.device) else {
             return Delivery::Refused(Refusal::new(Cause::SenderNotProven, Fate::Keep));
         };
         let (party, dh_secret) = (own.party(state), state.dh_key());
         let receiver =
             OwnDevice { party: &party, dh_secret: &dh_secret, version: own.published.unwrap_or(0) };
-        let received = match x3dh::accept(receiver, &sender, &state.secrets(), &initial) {
+        let received = match x3dh::accept(receiver, &sender, &state.secrets(), &self.initial) {
             Ok(Accepted::Seen(_)) => return Delivery::Seen,
             Ok(Accepted::New(received)) => received,
             Err(error) => {
-                let receipt = reason_of(&error, state).map(|reason| Receipt {
-                    to: sender.party().label.clone(),
-                    device: sender.party().device_id,
-                    handshake: x3dh::handshake_of(receiver, &initial),
-                    reason,
-                });
+                let (to, id) = (&sender.party().label, sender.party().device_id);
+                let receipt = reason_of(&error, state).and_then(|reason| self.receipt(own, to, id, reason));
                 return Delivery::Refused(Refusal { receipt, ..Refusal::new(error, Fate::Acknowledge) });
             }
         };
+        let Self { initial, device, .. } = self;
         let content = FirstMessage::decode(&received.plaintext);
         let Some(state) = own.devices.get_mut(device) else {
             return Delivery::Refused(Refusal::new(Cause::SenderNotProven, Fate::Keep));

@@ -19,6 +19,7 @@
 //! |---|---|---|
 //! | a handshake with a one-time prekey | as long as the batch of that key: the key's place holds the handshake instead of the secret | there are as many places as keys that the device made |
 //! | a handshake without one | as long as its signed prekey is kept | [`MAX_SEEN`](crate::state::MAX_SEEN): the oldest signed prekey goes first, with its handshakes |
+//! | a session | until newer ones take its place | [`MAX_SESSIONS_WITH_PEER`](crate::state::MAX_SESSIONS_WITH_PEER) with one device of a peer, [`MAX_SESSIONS`](crate::state::MAX_SESSIONS) in all: the oldest goes first |
 //! | a text that was shown | until 4096 later ones were | the oldest goes first |
 //! | a text that was written | [`KEPT_FOR`] | [`MAX_KEPT`] texts, [`MAX_KEPT_BYTES`] bytes: the oldest that is settled goes first; without one, nothing further is written |
 

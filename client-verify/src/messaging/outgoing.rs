@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::View;
 use crate::{
     proven::{BundleError, ProvenAccount, Unverified},
-    state::{OutgoingDevice, OutgoingText, OwnAccount, Step, StoredSession},
+    state::{OutgoingDevice, OutgoingText, OwnAccount, Step},
     x3dh::{self, FirstMessage, HandshakeRandomness, InitiateError, OwnDevice, PayloadError},
 };
 
@@ -204,7 +204,7 @@ pub fn start(
         step: Step::Unsent { id: randomness.message, body: initiated.message.encode() },
     };
     if let Some(sender) = own.devices.get_mut(from) {
-        sender.sessions.push(StoredSession::from(&initiated.session));
+        sender.keep_session(&initiated.session);
     }
     let known = own.outbox.iter_mut().find(|known| known.id == text.id);
     if let Some(known) = known {

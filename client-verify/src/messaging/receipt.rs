@@ -65,6 +65,10 @@ pub fn reason_of(error: &AcceptError, device: &OwnDeviceState) -> Option<Failure
     Some(match error {
         AcceptError::Suite(_) => FailureReason::SuiteRefused,
         AcceptError::SenderNotProven => FailureReason::KeyNotProven,
+        // Signed and last-resort prekeys share their numbers: this one is of the other type.
+        AcceptError::SignedPreKeyUnknown(id) if device.kem.last_resorts.iter().any(|key| key.id == *id) => {
+            FailureReason::SignedPreKeyUnknown
+        }
         // Numbers are given out once and in order, and their counters are never set back but by losing the state.
         AcceptError::SignedPreKeyUnknown(id) if *id >= device.counters.signed_prekey => {
             FailureReason::StateLost

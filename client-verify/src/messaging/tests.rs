@@ -20,6 +20,8 @@ use crate::{
     x3dh::HandshakeId,
 };
 
+mod refusals;
+
 const ORIGIN: &str = "log.example/origin";
 const NOW: UnixMillis = UnixMillis(1_000);
 const LATER: UnixMillis = UnixMillis(1_000_000_000);
@@ -167,9 +169,8 @@ impl World {
 
     fn deliver(&mut self, body: &[u8], crash_before_storing: bool) -> Option<Delivery> {
         let delivery = match open(&self.bob.own, 0, body) {
-            Opening::NeedsSender(pending) => {
-                pending.supply(&mut self.bob.own, Sender::Proven(&self.alice_proven))
-            }
+            Opening::NeedsSender(pending) => pending
+                .supply(&mut self.bob.own, Sender::Proven { account: &self.alice_proven, is_current: true }),
             Opening::Seen => Delivery::Seen,
             Opening::Refused(refusal) => Delivery::Refused(refusal),
         };
@@ -352,7 +353,9 @@ fn a_sender_who_is_not_proven_now_is_waited_for_and_one_who_does_not_exist_is_no
         panic!("not an initial message")
     };
     let bob = world.bob_proven.clone();
-    let Delivery::Refused(refusal) = pending.supply(&mut world.bob.own, Sender::Proven(&bob)) else {
+    let Delivery::Refused(refusal) =
+        pending.supply(&mut world.bob.own, Sender::Proven { account: &bob, is_current: true })
+    else {
         panic!("opened")
     };
     assert_eq!(refusal.cause, Cause::DeviceNotProven);

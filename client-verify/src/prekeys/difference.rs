@@ -16,6 +16,9 @@ use thiserror::Error;
 
 use crate::state::OwnDeviceState;
 
+/// How far ahead of its own a device takes numbers of a server over: more than it can have used and forgotten.
+const MAX_AHEAD: u32 = 1 << 20;
+
 /// One difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Error)]
 #[serde(tag = "difference", rename_all = "snake_case")]
@@ -116,14 +119,20 @@ pub fn adopt(device: &mut OwnDeviceState, status: &PreKeyStatus, differences: &[
     let signed = held.into_iter().flatten().map(|held| held.id.saturating_add(1)).max();
     let floors = held.into_iter().flatten().map(|held| held.floor).max();
     let counters = &mut device.counters;
-    counters.signed_prekey = counters.signed_prekey.max(signed.unwrap_or(0));
-    counters.batch = counters.batch.max(status.next_batch).max(floors.unwrap_or(0));
-    counters.one_time = counters.one_time.max(status.next_id);
+    counters.signed_prekey = beyond(counters.signed_prekey, signed.unwrap_or(0));
+    counters.batch = beyond(counters.batch, status.next_batch.max(floors.unwrap_or(0)));
+    counters.one_time = beyond(counters.one_time, status.next_id);
     device.min_floor = counters.batch;
     // None of them is ever handed out again, so none needs to be uploaded.
     device.batches.iter_mut().for_each(|batch| batch.uploaded = true);
     device.kem.batches.iter_mut().for_each(|batch| batch.uploaded = true);
     true
+}
+
+/// The greater of the device's number and the server's, but no further ahead than [`MAX_AHEAD`]: numbers are the server's word,
+/// and whoever could make a device use them up would leave it without prekeys for good.
+fn beyond(own: u32, told: u32) -> u32 {
+    own.max(told.min(own.saturating_add(MAX_AHEAD)))
 }
 
 /// Marks as confirmed what the server has evidently taken, whether or not its answer arrived: its numbers show it, or that a

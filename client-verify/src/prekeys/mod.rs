@@ -9,14 +9,17 @@
 //! for longer than [`RETENTION`] cannot be opened any more; that is the price of erasing keys at all.
 //!
 //! - [`difference`]: how the server's idea of the pool differs from the device's, and what the device does about it.
+//! - [`needs`]: what the device lacks.
 //! - [`schedule`]: when the device looks after its prekeys, so that it does not tell when it is there.
 
 use core::time::Duration;
 
 pub mod difference;
+pub mod needs;
 pub mod schedule;
 
 pub use difference::{Difference, adopt, differences, settle};
+pub use needs::{Needs, forget_future};
 pub use schedule::{Due, due, next};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -1,6 +1,11 @@
 //! A device of one's own: its keys, its prekeys, and the handshakes that it took part in.
 
-use keyglass_crypto::{dh::DhSecretKey, kem::KemSecretKey, secret::Secret, sign::SigningKey};
+use keyglass_crypto::{
+    dh::{DhPublicKey, DhSecretKey},
+    kem::KemSecretKey,
+    secret::Secret,
+    sign::SigningKey,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -8,10 +13,16 @@ use super::{
     session::StoredSession,
     text,
 };
-use crate::x3dh::{HandshakeId, KemId, Memory, OneTimeId, OneTimeSecret, PreKeySecret, Received};
+use crate::x3dh::{HandshakeId, KemId, Memory, OneTimeId, OneTimeSecret, PreKeySecret, Received, Session};
 
 /// The most handshakes without a one-time prekey that a device remembers.
 pub const MAX_SEEN: usize = 4096;
+
+/// The most sessions that a device keeps with one device of a peer: messages of that many handshakes may cross.
+pub const MAX_SESSIONS_WITH_PEER: usize = 8;
+
+/// The most sessions that a device keeps.
+pub const MAX_SESSIONS: usize = 2048;
 
 /// A device whose secrets are kept here.
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,7 +56,7 @@ pub struct OwnDeviceState {
     /// the same message cannot be accepted again anyway. At most [`MAX_SEEN`]: see [`Self::make_room`]. A handshake with a
     /// one-time prekey is remembered by that key.
     pub seen: Vec<SeenHandshake>,
-    /// The sessions.
+    /// The sessions, oldest first, bounded: see [`Self::keep_session`].
     pub sessions: Vec<StoredSession>,
 }
 
@@ -192,7 +203,37 @@ impl OwnDeviceState {
         if !received.used_one_time() {
             self.seen.push(SeenHandshake { handshake: received.session.handshake.0, signed_prekey });
         }
-        self.sessions.push(StoredSession::from(&received.session));
+        self.keep_session(&received.session);
+    }
+
+    /// Keeps a session. With one device of a peer there are at most [`MAX_SESSIONS_WITH_PEER`], and [`MAX_SESSIONS`] in all:
+    /// beyond either, the oldest goes with its keys. What came under it is not accepted again all the same, since handshakes
+    /// are remembered apart from their sessions.
+    pub fn keep_session(&mut self, session: &Session) {
+        let session = StoredSession::from(session);
+        let is_of_peer = |other: &StoredSession| {
+            (&other.peer_label, other.peer_device) == (&session.peer_label, session.peer_device)
+        };
+        let with_peer = self.sessions.iter().filter(|other| is_of_peer(other)).count();
+        if with_peer >= MAX_SESSIONS_WITH_PEER
+            && let Some(oldest) = self.sessions.iter().position(is_of_peer)
+        {
+            self.sessions.remove(oldest);
+        }
+        self.sessions.push(session);
+        let excess = self.sessions.len().saturating_sub(MAX_SESSIONS);
+        self.sessions.drain(..excess);
+    }
+
+    /// Whether a message whose sender has the device key `peer` and used `ephemeral` was accepted, as far as its session is
+    /// still kept. Nobody uses an ephemeral key twice, so that whatever else such a message says, it is a copy that somebody
+    /// altered.
+    #[must_use]
+    pub fn has_accepted(&self, peer: &DhPublicKey, ephemeral: &DhPublicKey) -> bool {
+        let (peer, ephemeral) = (peer.to_bytes(), ephemeral.to_bytes());
+        self.sessions.iter().any(|session| {
+            !session.initiator && session.peer_dh_key == peer && session.ephemeral == ephemeral
+        })
     }
 
     /// Whether one more handshake without a one-time prekey can be remembered. Where that is not so, the oldest signed prekey

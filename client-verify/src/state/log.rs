@@ -98,6 +98,22 @@ pub struct Contact {
     /// Whether the person does not want it watched. Homes of old do not say, which means no.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unwatched: bool,
+    /// The version up to which the person was told what changed, if that is older than the one that was proven last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<ToldVersion>,
+}
+
+/// A version of an account that the person knows of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToldVersion {
+    /// Its number.
+    pub version: u32,
+    /// Its record.
+    #[serde(with = "text::bytes")]
+    pub record: Vec<u8>,
+    /// When it was the newest last, milliseconds since the Unix epoch.
+    pub last_seen: u64,
 }
 
 #[cfg(test)]
@@ -108,7 +124,7 @@ mod tests {
     fn contacts_of_old_are_watched() {
         let old = r#"{"first_identity_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","first_seen":1,"version":2,"record":"AQ==","last_seen":3}"#;
         let contact: Contact = serde_json::from_str(old).unwrap();
-        assert!(!contact.unwatched);
+        assert!(!contact.unwatched && contact.told.is_none());
         assert_eq!(serde_json::to_string(&contact).unwrap(), old);
         let unwatched = serde_json::to_string(&Contact { unwatched: true, ..contact }).unwrap();
         assert!(serde_json::from_str::<Contact>(&unwatched).unwrap().unwatched);

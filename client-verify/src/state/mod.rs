@@ -33,14 +33,15 @@ mod tests;
 
 pub use account::{DocumentError, OwnAccount, TextKey, UnreadText};
 pub use device::{
-    BatchState, Counters, MAX_SEEN, OneTimeState, OwnDeviceState, Secrets, SeenHandshake, SignedPreKeyState,
+    BatchState, Counters, MAX_SEEN, MAX_SESSIONS, MAX_SESSIONS_WITH_PEER, OneTimeState, OwnDeviceState,
+    Secrets, SeenHandshake, SignedPreKeyState,
 };
 pub use format::Format;
 pub use handover::{EndDocument, PredecessorsDocument, TrustDocument};
 pub use heads::{HeadsDocument, KnownHead, UnsettledHead, positions_and_roots};
 pub use identity::OwnIdentity;
 pub use link::LinkDocument;
-pub use log::{CarriedContact, Contact, Contacts, LogDocument};
+pub use log::{CarriedContact, Contact, Contacts, LogDocument, ToldVersion};
 pub use outbox::{OutgoingDevice, OutgoingText, Step};
 pub use pending::{PendingVersion, Record, Seed};
 pub use session::StoredSession;

@@ -66,14 +66,15 @@ pub enum AcceptError {
     /// The one-time prekey was never this device's, or its state was lost.
     #[error("one-time prekey {} of batch {} is unknown", .0.id, .0.batch)]
     OneTimePreKeyUnknown(OneTimeId),
-    /// Another handshake used the one-time prekey. The server or a sender repeated it; which of them cannot be told.
-    #[error("one-time prekey {} of batch {} was used by another handshake", .0.id, .0.batch)]
+    /// Another handshake used the one-time prekey. The server or a sender repeated it, or somebody altered its number in the
+    /// message: which of them cannot be told, since only the erased secret would show whether the message is authentic.
+    #[error("one-time prekey {} of batch {} was used by another handshake, or is not the one that the message was made with", .0.id, .0.batch)]
     OneTimePreKeyReused(OneTimeId),
     /// The ML-KEM prekey was never this device's, its retention is over, or its state was lost.
     #[error("{0} is unknown or no longer retained")]
     KemPreKeyUnknown(KemId),
-    /// Another handshake used the one-time ML-KEM prekey. The server or a sender repeated it.
-    #[error("one-time KEM prekey {} of batch {} was used by another handshake", .0.id, .0.batch)]
+    /// Another handshake used the one-time ML-KEM prekey: as [`Self::OneTimePreKeyReused`].
+    #[error("one-time KEM prekey {} of batch {} was used by another handshake, or is not the one that the message was made with", .0.id, .0.batch)]
     KemPreKeyReused(OneTimeId),
     /// The ciphertext is not one of this handshake. An ML-KEM ciphertext that was made for another key shows here too.
     #[error("the message does not authenticate")]

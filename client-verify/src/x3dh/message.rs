@@ -203,6 +203,12 @@ impl InitialMessage {
         self.header.sender_version
     }
 
+    /// The sender's ephemeral key.
+    #[must_use]
+    pub fn ephemeral(&self) -> &DhPublicKey {
+        &self.header.ephemeral
+    }
+
     /// The suite that it names.
     #[must_use]
     pub fn suite(&self) -> Suite {

@@ -30,6 +30,7 @@ mod reporting;
 mod safety_number;
 mod sender;
 mod server;
+mod strangers;
 mod unreachable;
 mod upgrading;
 mod watching;
@@ -102,6 +103,13 @@ impl Person {
     /// Runs the command with its standard output going elsewhere.
     pub fn run_into(&self, arguments: &[&str], stdout: &mut dyn std::io::Write) -> Verdict {
         self.with_options(arguments, |line| run_with(line, stdout, &mut std::io::sink()))
+    }
+
+    /// Runs the command as for a person; gives its standard output. It must succeed.
+    pub fn run_into_string(&self, arguments: &[&str]) -> String {
+        let run = self.run(arguments);
+        assert_eq!(run.verdict, Verdict::Verified, "{arguments:?}: {}", run.stderr);
+        run.stdout
     }
 
     fn with_options<T>(&self, arguments: &[&str], run: impl FnOnce(&[&str]) -> T) -> T {

@@ -65,6 +65,9 @@ struct Pool {
     handed_out: usize,
 }
 
+/// Messages in one answer.
+pub const PAGE: usize = 20;
+
 /// Answers in place of the honest server, or leaves the request to it.
 pub type Lie = Box<dyn FnMut(&mut World, &Request) -> Option<Response> + Send>;
 
@@ -158,9 +161,13 @@ impl World {
                 queue.retain(|receipt| !ack.ids.contains(&receipt.id));
                 Response { status: 204, headers: Vec::new(), body: Vec::new() }
             }
-            ("GET", "/v1/messages") => {
-                let messages = self.mailboxes.entry(bearer(request)).or_default().clone();
-                Response::json(&Messages { messages, more: false })
+            ("GET", path) if path == "/v1/messages" || path.starts_with("/v1/messages?after=") => {
+                let all = self.mailboxes.entry(bearer(request)).or_default();
+                let after = path.split_once('=').map(|(_, id)| Id128::parse(id).unwrap());
+                let place = after.and_then(|id| all.iter().position(|message| message.id == id));
+                let rest = &all[place.map_or(0, |place| place + 1)..];
+                let messages = rest.iter().take(PAGE).cloned().collect();
+                Response::json(&Messages { messages, more: rest.len() > PAGE })
             }
             ("POST", "/v1/messages/ack") => {
                 let ack: AckMessages = serde_json::from_slice(&request.body).unwrap();

@@ -1,4 +1,4 @@
-//! `POST /v1/messages`, `GET /v1/messages`, `POST /v1/messages/ack`, and the same three of receipts.
+//! `POST /v1/messages`, `GET /v1/messages[?after=ID]`, `POST /v1/messages/ack`, and the same three of receipts.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use axum::{
 };
 use keyglass_account::{
     api::{
-        AckMessages, Base64, MAX_BODY, MESSAGES, MESSAGES_ACK, Message, Messages, RECEIPTS, RECEIPTS_ACK,
-        SendMessage, SendReceipt,
+        AckMessages, Base64, Id128, MAX_BODY, MESSAGES, MESSAGES_ACK, Message, Messages, RECEIPTS,
+        RECEIPTS_ACK, SendMessage, SendReceipt,
     },
     problem::Problem,
 };
@@ -45,13 +45,15 @@ pub fn router(mailbox: Arc<Service>, receipts: Arc<Receipts>, tokens: Arc<tokens
 
 async fn send(State(endpoints): State<Arc<Endpoints>>, parts: Parts) -> Result<StatusCode, Response> {
     handle(endpoints, parts, |endpoints, incoming| {
-        // The sender is authenticated, so that strangers cannot fill mailboxes, and then forgotten.
-        incoming.token_of(&endpoints.tokens)?;
+        // The sender is authenticated and counted, so that nobody can fill mailboxes, and then forgotten.
+        let from = incoming.token_of(&endpoints.tokens)?.name;
         let SendMessage { target, id, body, version } = incoming.json()?;
         let name = DeviceName { label: target.label.into_bytes(), device: target.device };
         match version {
-            Some(version) => endpoints.mailbox.send_to_version(&name, version, id, body.into_bytes())?,
-            None => endpoints.mailbox.send(&name, id, body.into_bytes())?,
+            Some(version) => {
+                endpoints.mailbox.send_to_version(&from, &name, version, id, body.into_bytes())?;
+            }
+            None => endpoints.mailbox.send(&from, &name, id, body.into_bytes())?,
         }
         Ok(())
     })
@@ -63,7 +65,8 @@ async fn read(State(endpoints): State<Arc<Endpoints>>, parts: Parts) -> Result<R
     let messages = handle(endpoints, parts, |endpoints, incoming| {
         incoming.no_body()?;
         let receiver = incoming.token_of(&endpoints.tokens)?.name;
-        let (stored, more) = endpoints.mailbox.read(&receiver)?;
+        let after = after(incoming.query())?;
+        let (stored, more) = endpoints.mailbox.read(&receiver, after)?;
         let mut messages = Vec::with_capacity(stored.len());
         for message in stored {
             let body = Base64::new(message.body).map_err(|_| Problem::Internal)?;
@@ -72,6 +75,15 @@ async fn read(State(endpoints): State<Arc<Endpoints>>, parts: Parts) -> Result<R
         Ok(Messages { messages, more })
     });
     Ok(answer(messages.await?))
+}
+
+/// The id in the query `after=…`, if there is a query.
+fn after(query: Option<&str>) -> Result<Option<Id128>, Failure> {
+    let Some(query) = query else { return Ok(None) };
+    let id = query.strip_prefix("after=").and_then(|id| Id128::parse(id).ok());
+    let refuse =
+        || Failure::new(Problem::Malformed).because("the query is not `after=` and the id of a message");
+    id.map(Some).ok_or_else(refuse)
 }
 
 async fn acknowledge(State(endpoints): State<Arc<Endpoints>>, parts: Parts) -> Result<StatusCode, Response> {
@@ -127,6 +139,7 @@ impl From<SendError> for Failure {
         match error {
             SendError::UnknownDevice => Problem::UnknownDevice.into(),
             SendError::Length(_) => Self::new(Problem::MessageTooLarge).because(error),
+            SendError::TooMany => Self::new(Problem::RateLimited).because(error).retry_after(600),
             SendError::Full => Self::new(Problem::MailboxFull).retry_after(60),
             SendError::StaleRecord(_) => Self::new(Problem::StaleRecord).because(error),
             SendError::IdReused => Problem::MessageIdReused.into(),

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::Bound,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -48,17 +49,19 @@ impl MailboxStore for MemoryMailbox {
     fn oldest(
         &self,
         device: &DeviceName,
+        after: Option<u64>,
         limit: usize,
         bytes: usize,
     ) -> Result<Vec<StoredMessage>, StoreError> {
         let mailboxes = self.mailboxes();
         let Some(mailbox) = mailboxes.get(device) else { return Ok(Vec::new()) };
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut taken = Vec::new();
         let mut sum = 0_usize;
-        for message in mailbox.messages.values().take(limit) {
+        for (_, message) in mailbox.messages.range((start, Bound::Unbounded)).take(limit) {
             taken.push(message.clone());
             sum = sum.saturating_add(message.body.len());
-            if sum > bytes {
+            if sum > bytes && taken.len() > 1 {
                 break;
             }
         }

@@ -20,6 +20,7 @@ pub mod http;
 pub mod memory;
 pub mod receipts;
 pub mod rocksdb;
+pub mod shares;
 pub mod store;
 
 #[cfg(test)]
@@ -28,8 +29,10 @@ mod conformance;
 mod tests;
 
 pub use receipts::Receipts;
+pub use shares::Limits;
 pub use store::{MailboxStore, Queue, StoredMessage};
 
+use shares::Shares;
 use store::Place;
 
 /// How long messages wait.
@@ -47,11 +50,14 @@ pub struct Settings {
     /// How long a message waits. Devices keep the secrets of expired prekeys a day longer, so that none comes too late for
     /// them. What is older is never handed out, and deleted when its device asks or its place is needed.
     pub kept: Duration,
+    /// How much one account may leave.
+    pub limits: Limits,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_messages: 1000, max_bytes: 16 << 20, max_answer_bytes: 1 << 20, kept: KEPT }
+        let limits = Limits::MESSAGES;
+        Self { max_messages: 1000, max_bytes: 16 << 20, max_answer_bytes: 1 << 20, kept: KEPT, limits }
     }
 }
 
@@ -67,6 +73,9 @@ pub enum SendError {
     /// As many messages wait for the device as the server keeps.
     #[error("the mailbox of the device is full")]
     Full,
+    /// The sender's account leaves too many.
+    #[error("the sender leaves too many messages")]
+    TooMany,
     /// A message with this id and another body waits.
     #[error("the message id was used for another message")]
     IdReused,
@@ -84,6 +93,7 @@ pub struct Service {
     accounts: Arc<dyn Accounts>,
     clock: Arc<dyn Clock>,
     settings: Settings,
+    shares: Shares,
     /// Held, for a device, from reading its queue to having written it.
     stripes: Stripes,
 }
@@ -97,18 +107,25 @@ impl Service {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Self {
-        Self { store, accounts, clock, settings, stripes: Stripes::default() }
+        let shares = Shares::new(settings.limits);
+        Self { store, accounts, clock, settings, shares, stripes: Stripes::default() }
     }
 
-    /// Leaves a message for `target`. The same again, while it waits, changes nothing. It may block.
+    /// Leaves a message of `from` for `target`. The same again, while it waits, changes nothing. It may block.
     ///
     /// # Errors
     /// [`SendError`].
-    pub fn send(&self, target: &DeviceName, id: Id128, body: Vec<u8>) -> Result<(), SendError> {
-        self.leave(target, id, body).map(|_| ())
+    pub fn send(
+        &self,
+        from: &DeviceName,
+        target: &DeviceName,
+        id: Id128,
+        body: Vec<u8>,
+    ) -> Result<(), SendError> {
+        self.leave(from, target, id, body).map(|_| ())
     }
 
-    /// Leaves a message for `target`, whose device the sender found in version `proven` of the record. It may block.
+    /// Leaves a message of `from` for `target`, whose device the sender found in version `proven` of the record. It may block.
     ///
     /// A version that is published between the check and the message is as one that is published after the message.
     ///
@@ -116,6 +133,7 @@ impl Service {
     /// [`SendError`].
     pub fn send_to_version(
         &self,
+        from: &DeviceName,
         target: &DeviceName,
         proven: u32,
         id: Id128,
@@ -123,12 +141,18 @@ impl Service {
     ) -> Result<(), SendError> {
         match self.accounts.version(&target.label)? {
             Some(published) if published > proven => Err(SendError::StaleRecord(published)),
-            _ => self.send(target, id, body),
+            _ => self.send(from, target, id, body),
         }
     }
 
-    /// Leaves a message for `target`. Says whether it was not there before.
-    fn leave(&self, target: &DeviceName, id: Id128, body: Vec<u8>) -> Result<bool, SendError> {
+    /// Leaves a message of `from` for `target`. Says whether it was not there before.
+    fn leave(
+        &self,
+        from: &DeviceName,
+        target: &DeviceName,
+        id: Id128,
+        body: Vec<u8>,
+    ) -> Result<bool, SendError> {
         if body.is_empty() || body.len() > MAX_MESSAGE_LEN {
             return Err(SendError::Length(body.len()));
         }
@@ -147,13 +171,23 @@ impl Service {
         if !self.has_room(&queue, body.len()) {
             return Err(SendError::Full);
         }
+        let (is_crowded, now) = (self.is_crowded(&queue), self.clock.now());
+        if !self.shares.take(from, target, is_crowded, now) {
+            return Err(SendError::TooMany);
+        }
         let sequence = queue.next;
         queue.next = sequence.checked_add(1).ok_or(StoreError::Corrupt("a queue's sequence"))?;
         queue.messages = queue.messages.saturating_add(1);
         queue.bytes = with(&queue, body.len());
-        let message = StoredMessage { id, received: self.clock.now(), body };
-        self.store.add(target, &queue, Place { sequence, hash }, &message)?;
+        let message = StoredMessage { id, received: now, body };
+        let added = self.store.add(target, &queue, Place { sequence, hash }, &message);
+        added.inspect_err(|_| self.shares.give_back(from, target, is_crowded))?;
         Ok(true)
+    }
+
+    /// Whether so much waits that what is left is to be shared out.
+    fn is_crowded(&self, queue: &Queue) -> bool {
+        queue.messages >= self.settings.max_messages / 2 || queue.bytes >= self.settings.max_bytes / 2
     }
 
     fn has_room(&self, queue: &Queue, len: usize) -> bool {
@@ -166,7 +200,7 @@ impl Service {
         let now = self.clock.now().0;
         // One step takes a whole answer's worth, of which there are no more than messages.
         for _ in 0..self.settings.max_messages {
-            let oldest = self.store.oldest(device, MAX_MESSAGES, self.settings.max_answer_bytes)?;
+            let oldest = self.store.oldest(device, None, MAX_MESSAGES, self.settings.max_answer_bytes)?;
             let is_over = |message: &&StoredMessage| message.received.0.saturating_add(kept) <= now;
             let over: Vec<Id128> = oldest.iter().take_while(is_over).map(|message| message.id).collect();
             if over.is_empty() {
@@ -177,21 +211,29 @@ impl Service {
         Ok(())
     }
 
-    /// The messages of `device`, the oldest first, as many as fit an answer; and whether more wait. It may block.
+    /// The messages of `device` that came after the one with the id `after`, the oldest first, as many as fit an answer; and
+    /// whether more wait. All of them, if there is no such message. It may block.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn read(&self, device: &DeviceName) -> Result<(Vec<StoredMessage>, bool), StoreError> {
+    pub fn read(
+        &self,
+        device: &DeviceName,
+        after: Option<Id128>,
+    ) -> Result<(Vec<StoredMessage>, bool), StoreError> {
         self.expire(device)?;
-        let waiting = self.store.queue(device)?.messages;
-        let mut messages = self.store.oldest(device, MAX_MESSAGES, self.settings.max_answer_bytes)?;
+        let after = after.map(|id| self.store.find(device, id)).transpose()?.flatten();
+        let after = after.map(|place| place.sequence);
+        // One more than is given, which shows that there is more.
+        let limit = MAX_MESSAGES.saturating_add(1);
+        let mut messages = self.store.oldest(device, after, limit, self.settings.max_answer_bytes)?;
         let mut bytes = 0_usize;
         let fit = messages.iter().take_while(|message| {
             bytes = bytes.saturating_add(message.body.len());
             bytes <= self.settings.max_answer_bytes
         });
-        let fit = fit.count().max(1).min(messages.len());
-        let more = usize::try_from(waiting).is_ok_and(|waiting| waiting > fit);
+        let fit = fit.count().max(1).min(messages.len()).min(MAX_MESSAGES);
+        let more = messages.len() > fit;
         messages.truncate(fit);
         Ok((messages, more))
     }

@@ -28,7 +28,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{KEPT, MailboxStore, SendError, Service, Settings, StoredMessage};
+use super::{KEPT, Limits, MailboxStore, SendError, Service, Settings, StoredMessage};
 use crate::{
     clock::Clock,
     store::StoreError,
@@ -38,8 +38,13 @@ use crate::{
 const FORMAT: u8 = 1;
 
 /// Bounds of receipts: as many as may have to be told of one burst of messages, and no more.
-const SETTINGS: Settings =
-    Settings { max_messages: 256, max_bytes: 256 * 1024, max_answer_bytes: 256 * 1024, kept: KEPT };
+const SETTINGS: Settings = Settings {
+    max_messages: 256,
+    max_bytes: 256 * 1024,
+    max_answer_bytes: 256 * 1024,
+    kept: KEPT,
+    limits: Limits::RECEIPTS,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
@@ -112,7 +117,7 @@ impl Receipts {
     ) -> Result<(), SendError> {
         let digest = sha256(&[b"keyglass receipt", &from.to_key(), handshake]);
         let id = digest.first_chunk().copied().map_or(Id128([0; 16]), Id128);
-        match self.queues.leave(target, id, encode(from, handshake, reason)) {
+        match self.queues.leave(from, target, id, encode(from, handshake, reason)) {
             Ok(true) => self.failures.count(reason),
             Ok(false) | Err(SendError::IdReused) => {}
             Err(error) => return Err(error),
@@ -125,7 +130,7 @@ impl Receipts {
     /// # Errors
     /// [`StoreError`].
     pub fn read(&self, device: &DeviceName) -> Result<(Vec<Receipt>, bool), StoreError> {
-        let (stored, more) = self.queues.read(device)?;
+        let (stored, more) = self.queues.read(device, None)?;
         let receipts: Option<Vec<Receipt>> = stored.iter().map(decode).collect();
         Ok((receipts.ok_or(StoreError::Corrupt("a receipt"))?, more))
     }

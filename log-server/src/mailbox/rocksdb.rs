@@ -143,11 +143,18 @@ impl MailboxStore for RocksMailbox {
     fn oldest(
         &self,
         device: &DeviceName,
+        after: Option<u64>,
         limit: usize,
         bytes: usize,
     ) -> Result<Vec<StoredMessage>, StoreError> {
         let prefix = device.to_key();
-        let start = IteratorMode::From(&prefix, Direction::Forward);
+        let first = match after.map(|after| after.checked_add(1)) {
+            None => 0,
+            Some(Some(first)) => first,
+            Some(None) => return Ok(Vec::new()),
+        };
+        let first = by_sequence(device, first);
+        let start = IteratorMode::From(&first, Direction::Forward);
         let mut taken = Vec::new();
         let mut sum = 0_usize;
         for item in self.db.iterator_cf(self.family(self.names.messages)?, start) {
@@ -158,7 +165,7 @@ impl MailboxStore for RocksMailbox {
             let message = decode_message(&value).ok_or(StoreError::Corrupt("a message"))?;
             sum = sum.saturating_add(message.body.len());
             taken.push(message);
-            if sum > bytes {
+            if sum > bytes && taken.len() > 1 {
                 break;
             }
         }

@@ -60,13 +60,15 @@ pub trait MailboxStore: Send + Sync + 'static {
     /// [`StoreError`]; it is corrupt if there is none.
     fn body_len(&self, device: &DeviceName, sequence: u64) -> Result<u64, StoreError>;
 
-    /// The oldest messages, up to `limit`, and none after the one with which they have more than `bytes` together.
+    /// The oldest messages whose sequence number is above `after`, up to `limit`, and none after the one with which they
+    /// have more than `bytes` together, but for the second: it shows whether the first, however long, is the only one.
     ///
     /// # Errors
     /// [`StoreError`].
     fn oldest(
         &self,
         device: &DeviceName,
+        after: Option<u64>,
         limit: usize,
         bytes: usize,
     ) -> Result<Vec<StoredMessage>, StoreError>;

@@ -6,7 +6,6 @@
 //! in memory.
 
 use std::{
-    num::NonZeroUsize,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -16,7 +15,7 @@ use keyglass_tlog::time::UnixMillis;
 use lru::LruCache;
 
 /// Names that are counted in memory at a time, about 100 bytes each. Beyond it the one that was idle longest is forgotten.
-const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(200_000 - 1);
+const REMEMBERED: usize = 200_000;
 
 /// Nanoseconds of the longest period, 146 years: twice as much after now can still be counted.
 const MAX_PERIOD: u64 = 1 << 62;
@@ -66,7 +65,8 @@ pub(crate) struct Counts {
 
 impl Counts {
     pub(crate) fn new(quota: Quota) -> Self {
-        Self { rate: Rate::new(quota), back: Mutex::new(LruCache::new(REMEMBERED)) }
+        // Room is taken as names come: most services never count so many.
+        Self { rate: Rate::new(quota), back: Mutex::new(LruCache::unbounded()) }
     }
 
     /// Takes one count of `name`, unless none is left.
@@ -77,6 +77,9 @@ impl Counts {
             None => false,
             Some(taken) => {
                 back.put(name, taken);
+                if back.len() > REMEMBERED {
+                    back.pop_lru();
+                }
                 true
             }
         }

@@ -47,6 +47,11 @@ impl Incoming {
             .map_err(|error| Failure::new(Problem::MalformedJson).because(error))
     }
 
+    /// The query, without its question mark.
+    pub(crate) fn query(&self) -> Option<&str> {
+        self.path.split_once('?').map(|(_, query)| query)
+    }
+
     /// Refuses a body where none belongs.
     pub(crate) fn no_body(&self) -> Result<(), Failure> {
         let refuse = || Failure::new(Problem::MalformedJson).because("this endpoint takes no body");

@@ -310,6 +310,7 @@ impl Client {
             record: record.encode(),
             last_seen: now,
             unwatched: false,
+            told: None,
         };
         contacts.by_label.insert(label.to_owned(), contact);
         self.disk.write(CONTACTS, serde_json::to_vec(&contacts).unwrap())?;

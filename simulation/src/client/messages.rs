@@ -278,7 +278,7 @@ impl Client {
             senders.insert(label.clone(), sender);
         }
         let sender = match &senders[&label] {
-            Ok(account) => Sender::Proven(account),
+            Ok(account) => Sender::Proven { account, is_current: true },
             Err(Stop::Failed(finding)) if finding.verdict == Verdict::NotFound => Sender::Unknown,
             Err(_) => Sender::NotProven,
         };

@@ -1,6 +1,6 @@
 //! Looking at people whom the home has met.
 
-use keyglass_account::{record::AccountRecord, time::UnixMillis};
+use keyglass_account::{record::AccountRecord, time::UnixMillis, verify::ValidRecord};
 
 use super::{Event, Round};
 use crate::{
@@ -10,7 +10,8 @@ use crate::{
         outcome::Failure,
     },
     http::printable,
-    proven::{Author, Difference, Identity, differences},
+    proven::{Author, Difference, Identity, ProvenAccount, differences},
+    state::ToldVersion,
     verdict::Verdict,
     watching::words::{self, Account},
 };
@@ -35,34 +36,64 @@ pub(super) async fn monitor(context: &mut Context, label: &[u8], round: &mut Rou
     context.retain(verified.update)
 }
 
-/// Looks a contact up as `lookup` does, and tells what is different from the last time.
+/// Looks a contact up as `lookup` does, and tells what is different from the last time that the person was told.
 ///
 /// # Errors
 /// The verdicts of a look-up.
 pub(super) async fn look(context: &mut Context, label: &str, round: &mut Round) -> Result<(), Failure> {
     let resolved = context.resolve(label).await?;
-    let Some(before) = &resolved.before else {
+    let Some(before) = resolved.before else {
         return Ok(());
     };
-    let known = AccountRecord::decode(&before.record)
-        .map_err(|error| Failure::new(Verdict::Failed, "home_damaged", format!("{label}: {error}")))?;
-    let until = context.state.tree.as_ref().map_or(0, |tree| tree.rightmost_timestamp());
-    let name = printable(label.to_owned());
-    let teller = Account { name: &name, since: UnixMillis(before.last_seen), until: UnixMillis(until) };
-    let version = resolved.account.valid().version();
+    let (account, record, since) = match before.told {
+        None => (resolved.account, before.record, before.last_seen),
+        // Another command has met a version in between and did not come to telling so.
+        Some(ToldVersion { version, record, last_seen }) => {
+            let known = ValidRecord::restore(&context.origin, label.as_bytes(), version, &record)
+                .map_err(|error| damaged(label, error))?;
+            let newest = resolved.found.value;
+            let (account, _) = context.prove_newest(label, newest, Some(&known)).await?;
+            (account, record, last_seen)
+        }
+    };
     // Whom nobody but the provider vouches for is not taken for the one met before until a person says so.
-    let is_accepted = resolved.account.identity() != Identity::Broken;
-    for difference in differences(&known, &resolved.account) {
-        let verdict = if difference.is_of_identity() { Verdict::Changed } else { Verdict::Updated };
-        let text = teller.tell(&difference, now());
-        let event = Event::new(difference.name(), verdict, label, text).with("version", version);
-        let event = with_details(event, &difference, Author::from(resolved.account.change().by));
+    let is_accepted = account.identity() != Identity::Broken;
+    for event in changes(context, label, &record, UnixMillis(since), &account)? {
         round.events.push(if is_accepted { event.passing() } else { event });
     }
     if is_accepted {
-        round.proven.push((label.to_owned(), resolved.account));
+        round.proven.push((label.to_owned(), account));
     }
     Ok(())
+}
+
+/// What is different in `account` from `record`, against which it was proven, and which was its newest at `since`.
+///
+/// # Errors
+/// [`Verdict::Failed`].
+pub(in crate::command) fn changes(
+    context: &Context,
+    label: &str,
+    record: &[u8],
+    since: UnixMillis,
+    account: &ProvenAccount,
+) -> Result<Vec<Event>, Failure> {
+    let known = AccountRecord::decode(record).map_err(|error| damaged(label, error))?;
+    let until = context.state.tree.as_ref().map_or(0, |tree| tree.rightmost_timestamp());
+    let name = printable(label.to_owned());
+    let teller = Account { name: &name, since, until: UnixMillis(until) };
+    let version = account.valid().version();
+    let event = |difference: &Difference| {
+        let verdict = if difference.is_of_identity() { Verdict::Changed } else { Verdict::Updated };
+        let text = teller.tell(difference, now());
+        let event = Event::new(difference.name(), verdict, label, text).with("version", version);
+        with_details(event, difference, Author::from(account.change().by))
+    };
+    Ok(differences(&known, account).iter().map(event).collect())
+}
+
+fn damaged(label: &str, error: impl core::fmt::Display) -> Failure {
+    Failure::new(Verdict::Failed, "home_damaged", format!("{label}: {error}"))
 }
 
 /// What a script learns of a difference, in a version that `of_version` authorised.

@@ -11,6 +11,7 @@ mod own;
 use serde_json::{Map, Value, json};
 
 pub use adopt::adopt;
+pub(super) use contact::changes;
 pub use event::Event;
 
 use super::{

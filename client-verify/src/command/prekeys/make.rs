@@ -8,7 +8,7 @@ use keyglass_crypto::{dh::DhSecretKey, kem::KemSecretKey};
 
 use crate::{
     command::{outcome::Failure, random},
-    prekeys::{BATCH, BATCH_LIFETIME, SIGNED_LIFETIME},
+    prekeys::{BATCH, BATCH_LIFETIME, Needs, SIGNED_LIFETIME},
     state::{BatchState, KemBatchState, LastResortState, OneTimeState, OwnDeviceState, SignedPreKeyState},
     verdict::Verdict,
 };
@@ -21,8 +21,26 @@ pub(super) struct Maker<'a> {
 }
 
 impl Maker<'_> {
+    /// Makes what a device lacks.
+    pub(super) fn make(&self, device: &mut OwnDeviceState, needs: Needs) -> Result<(), Failure> {
+        let Needs { signed_prekey, last_resort, batch, kem_batch } = needs;
+        if signed_prekey {
+            self.signed_prekey(device)?;
+        }
+        if last_resort {
+            self.last_resort(device)?;
+        }
+        if batch {
+            self.batch(device)?;
+        }
+        if kem_batch {
+            self.kem_batch(device)?;
+        }
+        Ok(())
+    }
+
     /// A new signed prekey.
-    pub(super) fn signed_prekey(&self, device: &mut OwnDeviceState) -> Result<(), Failure> {
+    fn signed_prekey(&self, device: &mut OwnDeviceState) -> Result<(), Failure> {
         let id = device.counters.signed_prekey;
         let secret = random::secret()?;
         let expires = self.now.saturating_add(SIGNED_LIFETIME);
@@ -50,7 +68,7 @@ impl Maker<'_> {
     }
 
     /// A new last-resort KEM prekey.
-    pub(super) fn last_resort(&self, device: &mut OwnDeviceState) -> Result<(), Failure> {
+    fn last_resort(&self, device: &mut OwnDeviceState) -> Result<(), Failure> {
         let id = device.counters.signed_prekey;
         let seed = random::secret()?;
         let expires = self.now.saturating_add(SIGNED_LIFETIME);
@@ -78,7 +96,7 @@ impl Maker<'_> {
     }
 
     /// A new batch of X25519 one-time prekeys.
-    pub(super) fn batch(&self, device: &mut OwnDeviceState) -> Result<(), Failure> {
+    fn batch(&self, device: &mut OwnDeviceState) -> Result<(), Failure> {
         let (number, first) = (device.counters.batch, device.counters.one_time);
         let expires = self.now.saturating_add(BATCH_LIFETIME);
         let mut keys = Vec::new();
@@ -103,7 +121,7 @@ impl Maker<'_> {
     }
 
     /// A new batch of ML-KEM-768 one-time prekeys.
-    pub(super) fn kem_batch(&self, device: &mut OwnDeviceState) -> Result<(), Failure> {
+    fn kem_batch(&self, device: &mut OwnDeviceState) -> Result<(), Failure> {
         let seeds = (0..BATCH).map(|_| random::secret()).collect::<Result<Vec<_>, _>>()?;
         let batch = KemBatchState::new(
             self.origin,

@@ -24,7 +24,10 @@ use super::{
     service::Service,
 };
 use crate::{
-    prekeys::{Difference, Due, REFILL_BELOW, RETENTION, ROTATION, adopt, differences, due, next, settle},
+    prekeys::{
+        Difference, Due, Needs, REFILL_BELOW, RETENTION, ROTATION, adopt, differences, due, forget_future,
+        next, settle,
+    },
     state::{OwnAccount, OwnDeviceState},
     verdict::Verdict,
 };
@@ -185,9 +188,17 @@ impl Context {
         let maker = Maker { origin: &origin, label: &label, now: now() };
         device.erase_expired(maker.now.0, millis(RETENTION));
         settle(device, &status);
+        forget_future(device, maker.now);
         let found = differences(&origin, &label, device, &status);
-        let anew = adopt(device, &status, &found);
-        prepare(&maker, device, &status, anew, begins_kem || announces_kem || has_kem)?;
+        let kem = begins_kem || announces_kem || has_kem;
+        // Where there is a newer signed prekey already, the oldest goes with the handshakes that filled the memory.
+        device.make_room();
+        let needs = if adopt(device, &status, &found) {
+            Needs::everything(kem)
+        } else {
+            Needs::of(device, &status, maker.now, kem, REFILL_BELOW)
+        };
+        maker.make(device, needs)?;
         device.maintain_at = Some(next(maker.now, u64::from_be_bytes(random::bytes()?)).0);
         let upload = waiting(&maker, device)?;
         self.home.store_account(account)?;
@@ -215,38 +226,6 @@ fn has_been_supplied(device: &OwnDeviceState, now: UnixMillis) -> bool {
         && device.kem.last_resorts.iter().all(|key| key.uploaded)
         && device.batches.iter().all(|batch| batch.uploaded)
         && device.kem.batches.iter().all(|batch| batch.uploaded)
-}
-
-/// Makes what a device lacks; everything, if what was before is void.
-fn prepare(
-    maker: &Maker<'_>,
-    device: &mut OwnDeviceState,
-    status: &PreKeyStatus,
-    anew: bool,
-    kem: bool,
-) -> Result<(), Failure> {
-    let is_fresh = |created: u64, expires: u64| {
-        UnixMillis(created).saturating_add(ROTATION) > maker.now && UnixMillis(expires) > maker.now
-    };
-    // Where there is a newer signed prekey already, the oldest goes with the handshakes that filled the memory.
-    let is_full = !device.make_room();
-    let signed = device.signed_prekeys.last().is_some_and(|key| is_fresh(key.created, key.expires));
-    if anew || is_full || !signed {
-        maker.signed_prekey(device)?;
-    }
-    let last_resort = device.kem.last_resorts.last().is_some_and(|key| is_fresh(key.created, key.expires));
-    if kem && (anew || is_full || !last_resort) {
-        maker.last_resort(device)?;
-    }
-    let pending = device.batches.iter().any(|batch| !batch.uploaded);
-    if anew || (status.one_time < REFILL_BELOW && !pending) {
-        maker.batch(device)?;
-    }
-    let pending = device.kem.batches.iter().any(|batch| !batch.uploaded);
-    if kem && (anew || (status.one_time_kem < REFILL_BELOW && !pending)) {
-        maker.kem_batch(device)?;
-    }
-    Ok(())
 }
 
 /// What the server has not confirmed yet.

@@ -331,3 +331,27 @@ proptest! {
         }
     }
 }
+
+/// Numbers are the server's word. One that claims the last of them must not leave the device without any.
+#[test]
+fn a_lying_server_does_not_use_up_the_numbers() {
+    let mut device = device();
+    make(&mut device, 1);
+    let last = SignedPreKeyStatus { id: u32::MAX, expires: EXPIRES, floor: u32::MAX };
+    let lie = PreKeyStatus {
+        signed_prekey: Some(last),
+        next_batch: u32::MAX,
+        next_id: u32::MAX,
+        ..PreKeyStatus::default()
+    };
+    let mut numbers = std::collections::BTreeSet::new();
+    for round in 0..1000 {
+        let found = differences(ORIGIN, BOB, &device, &lie);
+        assert!(found.contains(&Difference::NumbersAhead) && adopt(&mut device, &lie, &found));
+        make(&mut device, 2);
+        let (signed, batch) =
+            (device.signed_prekeys.last().unwrap().id, device.batches.last().unwrap().number);
+        assert!(numbers.insert((signed, batch)), "{round}");
+        assert!(device.counters.one_time < u32::MAX - 1000 && signed < u32::MAX - 1000, "{round}");
+    }
+}

@@ -54,6 +54,22 @@ async fn send_read_and_acknowledge() {
 }
 
 #[tokio::test]
+async fn reading_on_after_a_message() {
+    let stage = Stage::new();
+    for id in ["01", "02", "03"] {
+        assert_eq!(post(&stage, &message(id, b"hello")).await.status, 204);
+    }
+    let token = stage.world.token(&stage.world.bob);
+    let after = |query: &str| bare("GET", &format!("{MESSAGES}{query}"), &token);
+    let rest: Messages = send(&routed(&stage), after(&format!("?after={}", "01".repeat(16)))).await.json();
+    assert_eq!(rest.messages.iter().map(|message| message.id.0[0]).collect::<Vec<_>>(), [2, 3]);
+    let long = format!("?after={}&after={}", "01".repeat(16), "02".repeat(16));
+    for query in ["?", "?after=", "?after=01", "?before=01", &"?after=0G".repeat(16), &long] {
+        assert_eq!(send(&routed(&stage), after(query)).await.problem(), Problem::Malformed, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn every_refusal_has_its_type() {
     let settings = Settings { max_messages: 1, ..Settings::default() };
     let stage = Stage::with(Arc::new(MemoryMailbox::default()), settings);

@@ -5,7 +5,7 @@ use std::{sync::Mutex, time::Duration};
 use proptest::prelude::*;
 
 use super::{memory::MemoryMailbox, receipts as receipts_of, rocksdb::RocksMailbox, *};
-use crate::tokens::tests::cast::*;
+use crate::{prekeys::quota::Quota, tokens::tests::cast::*};
 
 mod http;
 mod receipts;
@@ -34,12 +34,22 @@ impl Stage {
     }
 
     fn send(&self, id: u8, body: &[u8]) -> Result<(), SendError> {
-        self.service.send(&self.world.bob.name, Id128([id; 16]), body.to_vec())
+        self.send_as(&self.world.alice.name, id, body)
+    }
+
+    fn send_as(&self, from: &DeviceName, id: u8, body: &[u8]) -> Result<(), SendError> {
+        self.service.send(from, &self.world.bob.name, Id128([id; 16]), body.to_vec())
     }
 
     /// The first bytes of the ids that wait for Bob.
     fn waiting(&self) -> Vec<u8> {
-        self.service.read(&self.world.bob.name).unwrap().0.iter().map(|message| message.id.0[0]).collect()
+        self.service
+            .read(&self.world.bob.name, None)
+            .unwrap()
+            .0
+            .iter()
+            .map(|message| message.id.0[0])
+            .collect()
     }
 
     fn ack(&self, ids: &[u8]) {
@@ -55,7 +65,7 @@ fn messages_wait_until_they_are_acknowledged() {
     stage.world.clock.advance(5);
     stage.send(1, b"second").unwrap();
     for _ in 0..2 {
-        let (messages, more) = stage.service.read(&stage.world.bob.name).unwrap();
+        let (messages, more) = stage.service.read(&stage.world.bob.name, None).unwrap();
         assert_eq!(
             messages.iter().map(|message| &message.body[..]).collect::<Vec<_>>(),
             [&b"first"[..], b"second"]
@@ -68,7 +78,7 @@ fn messages_wait_until_they_are_acknowledged() {
     assert_eq!(stage.waiting(), [0; 0]);
     let queue = stage.service.store.queue(&stage.world.bob.name).unwrap();
     assert_eq!((queue.messages, queue.bytes), (0, 0));
-    assert_eq!(stage.service.read(&stage.world.alice.name).unwrap().0, []);
+    assert_eq!(stage.service.read(&stage.world.alice.name, None).unwrap().0, []);
 }
 
 #[test]
@@ -77,10 +87,10 @@ fn sending_again_changes_nothing_while_the_message_waits() {
     stage.send(1, b"hello").unwrap();
     stage.world.clock.advance(5);
     stage.send(1, b"hello").unwrap();
-    let (messages, _) = stage.service.read(&stage.world.bob.name).unwrap();
+    let (messages, _) = stage.service.read(&stage.world.bob.name, None).unwrap();
     assert_eq!((messages.len(), messages[0].received), (1, START));
     assert_eq!(stage.send(1, b"other"), Err(SendError::IdReused));
-    assert_eq!(stage.service.read(&stage.world.bob.name).unwrap().0, messages);
+    assert_eq!(stage.service.read(&stage.world.bob.name, None).unwrap().0, messages);
     // After it was acknowledged, it is delivered again: the receiver tells.
     stage.ack(&[1]);
     stage.send(1, b"hello").unwrap();
@@ -123,7 +133,7 @@ fn a_flood_ends_at_the_quota() {
     assert_eq!(stage.send(3, b"flood"), Err(SendError::Full));
     assert_eq!(stage.send(2, b"flood"), Ok(()), "it waits already");
     let alice = &stage.world.alice.name;
-    assert_eq!(stage.service.send(alice, Id128([1; 16]), vec![1]), Ok(()), "another mailbox");
+    assert_eq!(stage.service.send(alice, alice, Id128([1; 16]), vec![1]), Ok(()), "another mailbox");
     stage.ack(&[0]);
     stage.send(3, b"flood").unwrap();
     assert_eq!(stage.waiting(), [1, 2, 3]);
@@ -168,7 +178,7 @@ fn an_answer_is_bounded_and_says_that_there_is_more() {
     let settings = Settings { max_answer_bytes: 10, ..Settings::default() };
     let stage = Stage::with(Arc::new(MemoryMailbox::default()), settings);
     let read = || {
-        let (messages, more) = stage.service.read(&stage.world.bob.name).unwrap();
+        let (messages, more) = stage.service.read(&stage.world.bob.name, None).unwrap();
         (messages.len(), more)
     };
     stage.send(1, &[0; 4]).unwrap();
@@ -184,16 +194,99 @@ fn an_answer_is_bounded_and_says_that_there_is_more() {
     assert_eq!(read(), (1, true));
 }
 
+/// What stays in the mailbox, because it may be opened later, must not hide what came after it.
+#[test]
+fn whoever_keeps_messages_reads_on_after_them() {
+    let settings = Settings { max_answer_bytes: 10, ..Settings::default() };
+    let stage = Stage::with(Arc::new(MemoryMailbox::default()), settings);
+    (1..=7).for_each(|id| stage.send(id, &[0; 4]).unwrap());
+    let read = |after: Option<u8>| {
+        let after = after.map(|id| Id128([id; 16]));
+        let (messages, more) = stage.service.read(&stage.world.bob.name, after).unwrap();
+        (messages.iter().map(|message| message.id.0[0]).collect::<Vec<_>>(), more)
+    };
+    assert_eq!(read(None), (vec![1, 2], true));
+    assert_eq!(read(Some(2)), (vec![3, 4], true));
+    assert_eq!(read(Some(5)), (vec![6, 7], false));
+    assert_eq!(read(Some(7)), (vec![], false));
+    stage.ack(&[4, 5]);
+    assert_eq!(read(Some(2)), (vec![3, 6], true));
+    assert_eq!(read(Some(5)), (vec![1, 2], true), "what is gone says nothing: from the beginning");
+    let alice = &stage.world.alice.name;
+    assert_eq!(stage.service.read(alice, Some(Id128([1; 16]))).unwrap().0, [], "another's message");
+}
+
+/// Limits that nobody reaches.
+fn unlimited() -> Limits {
+    let quota = Quota { count: u32::MAX, period: Duration::from_millis(1) };
+    Limits { per_sender: quota, per_pair: quota, per_pair_crowded: quota }
+}
+
+#[test]
+fn one_account_cannot_fill_a_mailbox() {
+    let stage = Stage::new();
+    let (bob, alice) = (&stage.world.bob.name, &stage.world.alice.name);
+    let (hour, mut left, mut number) = (3_600_000, 0_u32, 0_u32);
+    for _ in 0..30 * 24 {
+        for _ in 0..130 {
+            number += 1;
+            let mut id = [0; 16];
+            id[..4].copy_from_slice(&number.to_be_bytes());
+            // Another device of the account is no other account.
+            let from = DeviceName { device: number % 7, ..alice.clone() };
+            match stage.service.send(&from, bob, Id128(id), b"flood".to_vec()) {
+                Ok(()) => left += 1,
+                Err(error) => {
+                    assert_eq!(error, SendError::TooMany);
+                    break;
+                }
+            }
+        }
+        stage.world.clock.advance(hour);
+    }
+    assert!((500..1000).contains(&left), "{left}");
+    let carol = DeviceName { label: b"carol".to_vec(), device: 1 };
+    assert_eq!(stage.send_as(&carol, 255, b"hello"), Ok(()), "another account finds room");
+    assert_eq!(stage.send_as(&carol, 255, b"hello"), Ok(()), "and what is there is not counted again");
+}
+
+#[test]
+fn one_account_is_bounded_over_all_devices_and_a_failed_write_counts_nothing() {
+    let quota = |count| Quota { count, period: Duration::from_secs(3600) };
+    let limits = Limits { per_sender: quota(3), per_pair: quota(2), per_pair_crowded: quota(1) };
+    let settings = Settings { max_messages: 4, limits, ..Settings::default() };
+    let store = Arc::new(Faulty::default());
+    let stage = Stage::with(store.clone(), settings);
+    let (bob, alice) = (&stage.world.bob.name, &stage.world.alice.name);
+    for done in [false, true, false] {
+        *store.next.lock().unwrap() = Some(done);
+        assert!(matches!(stage.send(1, b"hello"), Err(SendError::Store(_)) | Ok(())));
+        *store.next.lock().unwrap() = None;
+        stage.send(1, b"hello").unwrap();
+    }
+    stage.send(2, b"hello").unwrap();
+    assert_eq!(stage.send(3, b"hello"), Err(SendError::TooMany), "for Bob");
+    stage.service.send(alice, alice, Id128([1; 16]), vec![1]).unwrap();
+    assert_eq!(stage.service.send(alice, alice, Id128([2; 16]), vec![1]), Err(SendError::TooMany), "at all");
+    // Half of the places are taken: others get one each.
+    let from = |label: &str| DeviceName { label: label.as_bytes().to_vec(), device: 1 };
+    assert_eq!(stage.send_as(&from("carol"), 4, b"hello"), Ok(()));
+    assert_eq!(stage.send_as(&from("carol"), 5, b"hello"), Err(SendError::TooMany));
+    assert_eq!(stage.send_as(&from("dave"), 5, b"hello"), Ok(()));
+    assert_eq!(stage.send_as(&from("erin"), 6, b"hello"), Err(SendError::Full));
+    assert_eq!(store.queue(bob).unwrap().messages, 4);
+}
+
 #[test]
 fn no_more_than_a_hundred_come_at_once() {
     let stage = Stage::new();
     for id in 0..101 {
         stage.send(id, b"x").unwrap();
     }
-    let (messages, more) = stage.service.read(&stage.world.bob.name).unwrap();
+    let (messages, more) = stage.service.read(&stage.world.bob.name, None).unwrap();
     assert_eq!((messages.len(), more), (100, true));
     stage.ack(&[0]);
-    let (messages, more) = stage.service.read(&stage.world.bob.name).unwrap();
+    let (messages, more) = stage.service.read(&stage.world.bob.name, None).unwrap();
     assert_eq!((messages.len(), more), (100, false));
 }
 
@@ -263,10 +356,11 @@ impl MailboxStore for Faulty {
     fn oldest(
         &self,
         device: &DeviceName,
+        after: Option<u64>,
         limit: usize,
         bytes: usize,
     ) -> Result<Vec<StoredMessage>, StoreError> {
-        self.inner.oldest(device, limit, bytes)
+        self.inner.oldest(device, after, limit, bytes)
     }
     fn add(
         &self,
@@ -318,7 +412,7 @@ proptest! {
             1..80,
         ),
     ) {
-        let settings = Settings { max_messages: 6, max_bytes: 12, ..Settings::default() };
+        let settings = Settings { max_messages: 6, max_bytes: 12, limits: unlimited(), ..Settings::default() };
         let stage = Stage::with(Arc::new(MemoryMailbox::default()), settings);
         let mut model: Vec<(u8, u8)> = Vec::new();
         for step in steps {

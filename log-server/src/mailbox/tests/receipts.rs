@@ -62,7 +62,9 @@ async fn receipts_are_bounded_and_crowd_out_no_message() {
     for n in 0..256_u32 {
         let mut handshake = [0; 32];
         handshake[..4].copy_from_slice(&n.to_be_bytes());
-        receipts.leave(bob, alice, &handshake, FailureReason::NotAuthentic).unwrap();
+        // One account alone is not let fill the queue.
+        let from = DeviceName { label: format!("account {}", n % 64).into_bytes(), device: 1 };
+        receipts.leave(&from, alice, &handshake, FailureReason::NotAuthentic).unwrap();
     }
     let full = receipts.leave(bob, alice, &[9; 32], FailureReason::NotAuthentic);
     assert_eq!(full, Err(SendError::Full));
@@ -70,6 +72,29 @@ async fn receipts_are_bounded_and_crowd_out_no_message() {
     stage.send(1, b"hello").unwrap();
     let (first, more) = receipts.read(alice).unwrap();
     assert_eq!((first.len(), more), (100, true));
+}
+
+#[tokio::test]
+async fn one_account_cannot_fill_the_queue_of_receipts() {
+    let stage = Stage::new();
+    let receipts = stage.receipts();
+    let (alice, bob) = (&stage.world.alice.name, &stage.world.bob.name);
+    let leave = |from: &DeviceName, n: u32| {
+        let mut handshake = [0; 32];
+        handshake[..4].copy_from_slice(&n.to_be_bytes());
+        receipts.leave(from, alice, &handshake, FailureReason::NotAuthentic)
+    };
+    let mut number = 0;
+    for _ in 0..30 {
+        while leave(bob, number).is_ok() {
+            number += 1;
+        }
+        assert_eq!(leave(bob, number), Err(SendError::TooMany));
+        stage.world.clock.advance(24 * 3_600_000);
+    }
+    assert!(number < 256, "{number}");
+    let carol = DeviceName { label: b"carol".to_vec(), device: 1 };
+    assert_eq!(leave(&carol, 0), Ok(()));
 }
 
 #[tokio::test]

@@ -1,14 +1,13 @@
 //! Fetching: at most once, the same again for the same id, visibly without when there is none.
 
-use std::{collections::BTreeSet, sync::Mutex};
+use std::collections::BTreeSet;
 
 use keyglass_account::{prekey::PreKeyBundle, time::UnixMillis};
 
 use super::{
     material::*,
-    pool::{Place, Pool},
-    reserve::{Grant, Pair, PairKey},
-    store::{Answer, Expiring, RequestKey, Write},
+    reserve::Grant,
+    store::{Expiring, RequestKey, Write},
     *,
 };
 use crate::store::StoreError;
@@ -230,78 +229,6 @@ fn a_request_id_that_is_used_again_after_its_time_keeps_its_second_answer() {
     stage.world.clock.advance(DAY);
     while stage.service.prune().unwrap() > 0 {}
     assert_eq!(stage.fetch(1).unwrap(), again);
-}
-
-/// A store whose next commit fails, before or after it is done.
-struct Faulty {
-    inner: MemoryPreKeys,
-    next: Mutex<Option<bool>>,
-}
-
-impl PreKeyStore for Faulty {
-    fn pool(&self, device: &DeviceName) -> Result<Option<Pool>, StoreError> {
-        self.inner.pool(device)
-    }
-    fn signed_prekey(&self, device: &DeviceName, id: u32) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.signed_prekey(device, id)
-    }
-    fn batch(&self, device: &DeviceName, batch: u32) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.batch(device, batch)
-    }
-    fn answer(&self, request: &RequestKey) -> Result<Option<Answer>, StoreError> {
-        self.inner.answer(request)
-    }
-    fn kem_entry(&self, device: &DeviceName, place: Place) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.kem_entry(device, place)
-    }
-    fn last_resort(&self, device: &DeviceName, id: u32) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.last_resort(device, id)
-    }
-    fn pair(&self, pair: &PairKey) -> Result<Option<Pair>, StoreError> {
-        self.inner.pair(pair)
-    }
-    fn pools(&self, after: Option<&DeviceName>, limit: usize) -> Result<Vec<DeviceName>, StoreError> {
-        self.inner.pools(after, limit)
-    }
-    fn due(&self, until: UnixMillis, limit: usize) -> Result<Vec<(UnixMillis, Expiring)>, StoreError> {
-        self.inner.due(until, limit)
-    }
-    fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
-        let fault = self.next.lock().unwrap().take();
-        if fault != Some(false) {
-            self.inner.commit(writes)?;
-        }
-        fault.map_or(Ok(()), |_| Err(StoreError::Backend("planned fault".to_owned())))
-    }
-}
-
-#[test]
-fn a_failed_commit_hands_nothing_out_twice() {
-    for done in [false, true] {
-        let store = Arc::new(Faulty { inner: MemoryPreKeys::default(), next: Mutex::new(None) });
-        let stage = Stage::with(store.clone(), quotas(3, 3, 3));
-        stage.stock(3);
-        *store.next.lock().unwrap() = Some(done);
-        assert!(matches!(stage.fetch(1), Err(FetchError::Store(_))));
-        // Quotas were given back, whatever became of the commit: the next three requests are served.
-        let retried = stage.fetch(1).unwrap();
-        let keys: BTreeSet<_> =
-            [&retried, &stage.fetch(2).unwrap(), &stage.fetch(3).unwrap()].map(key_of).into();
-        assert_eq!(keys, [Some(1), Some(2), Some(3)].into(), "done: {done}");
-        assert_eq!(stage.fetch(1).unwrap(), retried);
-    }
-}
-
-#[test]
-fn a_failed_upload_can_be_repeated() {
-    for done in [false, true] {
-        let store = Arc::new(Faulty { inner: MemoryPreKeys::default(), next: Mutex::new(Some(done)) });
-        let stage = Stage::with(store, Settings::default());
-        let bob = &stage.world.bob;
-        let first = upload(Some(&signed_prekey(bob, 1, 0)), &[&batch(bob, 1, 1, 5)]);
-        assert!(matches!(stage.service.upload(&caller(bob), &first), Err(UploadError::Store(_))));
-        assert_eq!(stage.service.upload(&caller(bob), &first).unwrap().one_time, 5);
-    }
 }
 
 #[test]

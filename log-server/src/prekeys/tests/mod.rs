@@ -10,6 +10,7 @@ use crate::tokens::tests::cast::*;
 mod census;
 mod concurrency;
 mod depletion;
+mod faults;
 mod fetching;
 mod histories;
 mod http;
