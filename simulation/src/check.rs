@@ -10,28 +10,46 @@ use crate::{
     setting::{MAX_AHEAD, MAX_BEHIND},
 };
 
-/// What a client has been through, which excuses some of what it says.
+/// What a client has been through, which excuses some of what it says, and of what others say of it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Past {
-    /// It, or somebody whose messages it reads, lost state or put old state back.
+    /// It lost state or put old state back.
     pub lost: bool,
     /// Its own account's state was put back.
     pub put_back: bool,
 }
 
-/// Checks a step of `client` that ended without a crash.
-pub fn step(env: &mut Env, client: &mut Client, past: Past) {
+/// What excuses a finding: what its client has been through, and whom it is about.
+#[derive(Debug, Clone, Copy)]
+struct Excuse {
+    /// Either of them lost state or put old state back.
+    lost: bool,
+    /// The client's own account was put back.
+    put_back: bool,
+    /// Either of them has other keys than before.
+    rotated: bool,
+}
+
+/// Checks a step of `client` that ended without a crash. `pasts` are what the clients have been through, by their number.
+pub fn step(env: &mut Env, client: &mut Client, pasts: &[Past]) {
     let findings = client.findings.clone();
     promises(env, client, &findings);
     let says = |reason: &str| findings.iter().any(|finding| finding.reason == reason);
     if says("one_time_prekey_reused") && env.lies.contains_key(&Lie::RepeatOneTime) {
         *env.noticed.entry(Lie::RepeatOneTime).or_default() += 1;
     }
-    if says("signed_prekey_unknown") && env.retention_over() && !past.lost {
+    if says("signed_prekey_unknown") && env.retention_over() && !pasts[client.id].lost {
         env.fault(Fault::RetentionOver);
     }
     for finding in &findings {
-        if let Err(why) = justified(env, client, past, finding) {
+        let about = finding.label.as_deref().and_then(|label| env.number_of(label));
+        let both = [Some(client.id), about];
+        let excuse = Excuse {
+            lost: both.iter().flatten().any(|who| pasts[*who].lost),
+            put_back: pasts[client.id].put_back,
+            rotated: both.iter().flatten().any(|who| env.rotated.contains(who)),
+        };
+        if let Err(why) = justified(env, client, excuse, finding) {
             let who = &client.label;
             env.oracle.violated(format!("{who} says {finding:?}, and nothing accounts for it: {why}"));
         }
@@ -130,7 +148,7 @@ pub fn look_up(env: &mut Env, client: &Client, label: &str, own_round: bool) {
     }
 }
 
-fn justified(env: &Env, client: &Client, past: Past, finding: &Finding) -> Result<(), &'static str> {
+fn justified(env: &Env, client: &Client, past: Excuse, finding: &Finding) -> Result<(), &'static str> {
     let branch = env.deceit.branch_for(client.id, env.side[client.id]);
     let told = |lies: &[Lie]| env.told.iter().any(|lie| lies.contains(lie));
     let ever = |lie: Lie| env.lies.contains_key(&lie);
@@ -197,13 +215,13 @@ fn justified(env: &Env, client: &Client, past: Past, finding: &Finding) -> Resul
             "one_time_prekey_reused" => {
                 ever(Lie::RepeatOneTime)
                     || past.lost
-                    // A handshake is known by the parties' keys: after a rotation its repetition is not recognised.
-                    || env.rotated
+                    // A handshake is known by the sender's keys: after a rotation its repetition is not recognised.
+                    || past.rotated
                     || ever(Lie::AlterMessage)
                     || ever(Lie::MisdeliverMessage)
             }
             "not_authentic" => {
-                ever(Lie::AlterMessage) || ever(Lie::MisdeliverMessage) || env.rotated || past.lost
+                ever(Lie::AlterMessage) || ever(Lie::MisdeliverMessage) || past.rotated || past.lost
             }
             // A message that comes later than its prekey is kept for, too.
             _ => past.lost || ever(Lie::AlterMessage) || ever(Lie::MisdeliverMessage) || env.retention_over(),

@@ -1,13 +1,19 @@
 //! Everything but the clients: time, the network, the server with its branches and lies, the witnesses, and what is true.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use keyglass_account::{
-    api::{Id128, PreKeyStatus, UploadPreKeys},
+    api::{self, Id128, PREKEYS, PreKeyStatus, TOKENS, UploadPreKeys},
+    auth::{Credential, Request},
     prekey::PreKeyBundle,
     problem::Problem,
+    time::UnixMillis,
 };
 use keyglass_client_verify::messaging::Receipt;
+use keyglass_crypto::sign::SigningKey;
 use keyglass_keytrans::wire::UpdateRequest;
 use keyglass_log_server::{
     http::failure::Failure,
@@ -60,6 +66,9 @@ fn refused(error: impl Into<Failure>) -> Trouble {
     Trouble::Problem(error.into().problem())
 }
 
+/// The labels of the clients, in the order of their numbers.
+pub const LABELS: [&str; 4] = ["alice", "bob", "carol", "dave"];
+
 /// How often each thing happened.
 pub type Counts<T> = BTreeMap<T, u64>;
 
@@ -99,12 +108,11 @@ pub struct Env {
     pub lies: Counts<Lie>,
     /// The lies that were noticed as promised.
     pub noticed: Counts<Lie>,
-    /// Whether anybody lost state.
-    pub lost: bool,
-    /// Whether anybody's keys were replaced, so that messages on their way may not be opened.
-    pub rotated: bool,
+    /// The clients that lost state.
+    pub lost: BTreeSet<usize>,
+    /// The clients whose keys were replaced, so that messages on their way may not be opened.
+    pub rotated: BTreeSet<usize>,
     parcels: Vec<Parcel>,
-    receipts: BTreeMap<DeviceName, Vec<(String, u32, Receipt)>>,
     crash_in: Option<u64>,
 }
 
@@ -134,14 +142,19 @@ impl Env {
             faults: Counts::new(),
             lies: Counts::new(),
             noticed: Counts::new(),
-            lost: false,
-            rotated: false,
+            lost: BTreeSet::new(),
+            rotated: BTreeSet::new(),
             parcels: Vec::new(),
-            receipts: BTreeMap::new(),
             crash_in: None,
             time,
             dice,
         }
+    }
+
+    /// The number of the client whose label this is.
+    #[must_use]
+    pub fn number_of(&self, label: &str) -> Option<usize> {
+        LABELS.iter().take(self.side.len()).position(|known| *known == label)
     }
 
     /// Adds a line to the trace.
@@ -181,7 +194,7 @@ impl Env {
     }
 
     /// Carries a request to the server and its answer back, as the network and the server's health allow.
-    fn call<T>(&mut self, serve: impl Fn(&mut Self) -> Result<T, Trouble>) -> Result<T, NoAnswer> {
+    fn call<T: PartialEq>(&mut self, serve: impl Fn(&mut Self) -> Result<T, Trouble>) -> Result<T, NoAnswer> {
         let delay = 50 + self.dice.below(1500);
         self.time.pass(delay);
         if self.dice.happens(self.weather.request_lost) {
@@ -196,10 +209,16 @@ impl Env {
             let told = self.told.len();
             let answer = serve(self);
             if answer.is_ok() && self.dice.happens(self.weather.request_repeated) {
-                // The second answer is the one that arrives.
-                self.told.truncate(told);
                 self.fault(Fault::RequestRepeated);
-                return serve(self);
+                let first = self.told.split_off(told);
+                let again = serve(self);
+                // The second answer is the one that arrives, unless the server says no more than that it has had the request.
+                if again == Err(Trouble::Problem(Problem::Replayed)) {
+                    self.told.truncate(told);
+                    self.told.extend(first);
+                    return answer;
+                }
+                return again;
             }
             answer
         });
@@ -375,13 +394,33 @@ impl Env {
         Ok(Caller { device: device.ok_or(Problem::UnknownDevice)?, name })
     }
 
+    /// A token for a device that signs its request.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub fn token(&mut self, device: &Signer) -> Result<String, NoAnswer> {
+        let header = device.sign("POST", TOKENS, b"", self.dice.bytes());
+        self.call(|env| {
+            let tokens = &env.services.tokens;
+            let caller = tokens.authenticate_signed(Some(&header), "POST", TOKENS, b"").map_err(refused)?;
+            Ok(tokens.issue(&caller).authorization)
+        })
+    }
+
+    fn bearer(&self, token: &str) -> Result<Caller, Trouble> {
+        self.services.tokens.authenticate_token(Some(token)).map_err(refused)
+    }
+
     /// A device leaves prekeys.
     ///
     /// # Errors
     /// [`NoAnswer`].
-    pub fn upload(&mut self, label: &str, id: u32, upload: &UploadPreKeys) -> Result<PreKeyStatus, NoAnswer> {
+    pub fn upload(&mut self, device: &Signer, upload: &UploadPreKeys) -> Result<PreKeyStatus, NoAnswer> {
+        let body = serde_json::to_vec(upload).unwrap();
+        let header = device.sign("PUT", PREKEYS, &body, self.dice.bytes());
         self.call(|env| {
-            let caller = env.caller(label, id)?;
+            let tokens = &env.services.tokens;
+            let caller = tokens.authenticate_signed(Some(&header), "PUT", PREKEYS, &body).map_err(refused)?;
             env.step()?;
             let status = env.services.prekeys.upload(&caller, upload).map_err(refused)?;
             env.step()?;
@@ -393,9 +432,9 @@ impl Env {
     ///
     /// # Errors
     /// [`NoAnswer`].
-    pub fn status(&mut self, label: &str, id: u32) -> Result<PreKeyStatus, NoAnswer> {
+    pub fn status(&mut self, token: &str) -> Result<PreKeyStatus, NoAnswer> {
         self.call(|env| {
-            let caller = env.caller(label, id)?;
+            let caller = env.bearer(token)?;
             Ok(env.services.prekeys.status(&caller.name).unwrap())
         })
     }
@@ -406,12 +445,12 @@ impl Env {
     /// [`NoAnswer`].
     pub fn fetch(
         &mut self,
-        from: (&str, u32),
+        token: &str,
         to: (&str, u32),
         request: [u8; 16],
     ) -> Result<PreKeyBundle, NoAnswer> {
         self.call(|env| {
-            let requester = env.caller(from.0, from.1)?;
+            let requester = env.bearer(token)?;
             let target = device(to.0, to.1);
             env.step()?;
             let fetched = env.services.prekeys.fetch(&requester.name, &target, &request);
@@ -433,20 +472,20 @@ impl Env {
     /// [`NoAnswer`].
     pub fn send(
         &mut self,
-        from: (&str, u32),
+        token: &str,
         to: (&str, u32),
         id: Id128,
         body: &[u8],
         text: [u8; 16],
     ) -> Result<(), NoAnswer> {
         self.call(|env| {
-            env.caller(from.0, from.1)?;
+            let from = env.bearer(token)?.name;
             let to = device(to.0, to.1);
             if env.services.accounts.device(&to.label, to.device).unwrap().is_none() {
                 return Err(Problem::UnknownDevice.into());
             }
             env.step()?;
-            env.post(Parcel { at: env.time.now(), to, id, body: body.to_vec(), text });
+            env.post(Parcel { at: env.time.now(), from, to, id, body: body.to_vec(), text });
             env.step()
         })
     }
@@ -486,7 +525,7 @@ impl Env {
         due.sort_by_key(|parcel| parcel.at);
         for parcel in due {
             // A device that is gone meanwhile.
-            if self.services.mailbox.send(&parcel.to, parcel.id, parcel.body).is_err() {
+            if self.services.mailbox.send(&parcel.from, &parcel.to, parcel.id, parcel.body).is_err() {
                 self.oracle.excuse(&parcel.text, "the device is gone");
             }
         }
@@ -496,14 +535,15 @@ impl Env {
     ///
     /// # Errors
     /// [`NoAnswer`].
-    pub fn messages(&mut self, label: &str, id: u32) -> Result<Vec<(Id128, Vec<u8>)>, NoAnswer> {
+    pub fn messages(&mut self, token: &str) -> Result<Vec<(Id128, Vec<u8>)>, NoAnswer> {
         self.deliver();
-        let mut messages = self.call(|env| {
-            let caller = env.caller(label, id)?;
-            let (messages, _) = env.services.mailbox.read(&caller.name).unwrap();
-            Ok(messages.into_iter().map(|message| (message.id, message.body)).collect::<Vec<_>>())
+        let (device, mut messages) = self.call(|env| {
+            let caller = env.bearer(token)?;
+            let (messages, _) = env.services.mailbox.read(&caller.name, None).unwrap();
+            let messages = messages.into_iter().map(|message| (message.id, message.body));
+            Ok((caller.name, messages.collect::<Vec<_>>()))
         })?;
-        Deceit::messages(self, &device(label, id), &mut messages);
+        Deceit::messages(self, &device, &mut messages);
         Ok(messages)
     }
 
@@ -511,11 +551,50 @@ impl Env {
     ///
     /// # Errors
     /// [`NoAnswer`].
-    pub fn acknowledge(&mut self, label: &str, id: u32, ids: &[Id128]) -> Result<(), NoAnswer> {
+    pub fn acknowledge(&mut self, token: &str, ids: &[Id128]) -> Result<(), NoAnswer> {
         self.call(|env| {
-            let caller = env.caller(label, id)?;
+            let caller = env.bearer(token)?;
             env.step()?;
             env.services.mailbox.acknowledge(&caller.name, ids).unwrap();
+            env.step()
+        })
+    }
+
+    /// A device says that it could not open a message.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub fn leave_receipt(&mut self, token: &str, receipt: &Receipt) -> Result<(), NoAnswer> {
+        let to = DeviceName { label: receipt.to.clone(), device: receipt.device };
+        self.call(|env| {
+            let from = env.bearer(token)?.name;
+            env.step()?;
+            let left = env.services.receipts.leave(&from, &to, &receipt.handshake.0, receipt.reason);
+            left.map_err(refused)?;
+            env.step()
+        })
+    }
+
+    /// What devices that could not open messages said to this one.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub fn receipts(&mut self, token: &str) -> Result<Vec<api::Receipt>, NoAnswer> {
+        self.call(|env| {
+            let caller = env.bearer(token)?;
+            Ok(env.services.receipts.read(&caller.name).unwrap().0)
+        })
+    }
+
+    /// A device has taken receipts in.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub fn acknowledge_receipts(&mut self, token: &str, ids: &[Id128]) -> Result<(), NoAnswer> {
+        self.call(|env| {
+            let caller = env.bearer(token)?;
+            env.step()?;
+            env.services.receipts.acknowledge(&caller.name, ids).unwrap();
             env.step()
         })
     }
@@ -539,29 +618,35 @@ impl Env {
         self.deliver();
     }
 
-    /// A device says that it could not open a message. It is heard if the network lets it.
-    pub fn leave_receipt(&mut self, label: &str, from: u32, receipt: Receipt) {
-        let to = DeviceName { label: receipt.to.clone(), device: receipt.device };
-        if self.call(|_| Ok(())).is_err() {
-            let text = self.oracle.handshakes.get(&receipt.handshake.0).map(|handshake| handshake.text);
-            text.iter().for_each(|text| self.oracle.excuse(text, "the receipt was lost"));
-        } else {
-            self.receipts.entry(to).or_default().push((label.to_owned(), from, receipt));
-        }
-    }
-
     /// A sender starts no further handshake for a text, and says so. That is right where enough went wrong.
     pub fn given_up(&mut self, handshake: &[u8; 32]) {
+        let Some(text) = self.oracle.handshakes.get(handshake).map(|handshake| handshake.text) else {
+            return;
+        };
         let spoils = [Lie::AlterMessage, Lie::MisdeliverMessage, Lie::RepeatOneTime];
-        let reasons = self.lost || spoils.iter().any(|lie| self.lies.contains_key(lie));
-        if let (true, Some(handshake)) = (reasons, self.oracle.handshakes.get(handshake)) {
-            let text = handshake.text;
+        let lost = self.oracle.texts.get(&text).is_some_and(|text| {
+            [text.from, text.to].iter().any(|who| self.lost.contains(who) || self.rotated.contains(who))
+        });
+        if lost || spoils.iter().any(|lie| self.lies.contains_key(lie)) {
             self.oracle.excuse(&text, "given up, and said so");
         }
     }
+}
 
-    /// What devices that could not open messages said to this one.
-    pub fn receipts(&mut self, label: &str, id: u32) -> Vec<(String, u32, Receipt)> {
-        self.receipts.remove(&device(label, id)).unwrap_or_default()
+/// A device that signs requests.
+pub struct Signer {
+    /// Its name.
+    pub name: DeviceName,
+    /// Its key.
+    pub key: SigningKey,
+    /// The time by its clock.
+    pub now: UnixMillis,
+}
+
+impl Signer {
+    fn sign(&self, method: &str, path: &str, body: &[u8], nonce: [u8; 16]) -> String {
+        let request = Request { origin: &setting().origin, method, path, body };
+        let DeviceName { label, device } = &self.name;
+        Credential::sign(&request, label, *device, &self.key, self.now, nonce).to_header()
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     check::{self, Past},
     client::{ACCOUNT, CONTACTS, Change, Client, LOG, Mutant, Written},
     clock::{DAY, HOUR, MINUTE, PartyClock},
-    env::{Counts, Env},
+    env::{Counts, Env, LABELS},
     faults::{Fault, Weather},
     lies::Lie,
     oracle::{By, Text, Violation},
@@ -24,9 +24,6 @@ const SUITES: [&[Suite]; 2] = [&[Suite::X3DH], &[Suite::X3DH, Suite::PQXDH]];
 
 /// Rounds after the faults have ceased: as many as the handshakes that are started for a text, and some more.
 const ROUNDS: usize = 5;
-
-/// The labels.
-const LABELS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 
 /// How a history is run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,6 +56,8 @@ pub struct Outcome {
     /// Texts that arrived.
     pub arrived: u64,
 }
+
+pub mod scenario;
 
 /// A history while it runs.
 struct History {
@@ -206,14 +205,12 @@ impl History {
                 for finding in client.findings.clone() {
                     env.note(format!("      {:?}: {} {:?}", finding.verdict, finding.reason, finding.label));
                 }
-                let mut past = self.past[who];
-                past.lost = self.past.iter().any(|past| past.lost);
                 let unknown = |finding: &crate::client::Finding| finding.verdict == Verdict::NotFound;
                 if env.told.contains(&Lie::DenyLabel) || client.findings.iter().any(unknown) {
                     // A message whose sender is said not to exist is not kept, even if only a replica lags behind.
                     env.oracle.excuse_all_of(who, "a label was denied");
                 }
-                check::step(env, client, past);
+                check::step(env, client, &self.past);
                 true
             }
             Err(_) => {
@@ -358,7 +355,7 @@ impl History {
             return;
         }
         if matches!(change, Change::ReplaceDevice | Change::Rotate) {
-            self.env.rotated = true;
+            self.env.rotated.insert(who);
             self.env.oracle.excuse_all_of(who, "the sender or the recipient has other keys since");
         }
         self.step(who, &format!("changes the account: {change:?}"), |client, env| client.change(env, change));
@@ -400,7 +397,7 @@ impl History {
             Fault::DeviceLost => {
                 self.env.fault(fault);
                 self.excuse(who, "a device was lost");
-                self.env.rotated = true;
+                self.env.rotated.insert(who);
                 self.step(who, "replaces a lost device", |client, env| {
                     client.change(env, Change::ReplaceDevice)
                 });
@@ -423,7 +420,7 @@ impl History {
 
     fn excuse(&mut self, who: usize, why: &'static str) {
         self.past[who].lost = true;
-        self.env.lost = true;
+        self.env.lost.insert(who);
         self.env.oracle.excuse_all_of(who, why);
     }
 
@@ -457,7 +454,7 @@ impl History {
         let mut account =
             OwnAccount::new(origin, label, OwnIdentity::Held(Secret::new(seed)), value, vec![device]);
         account.published = Some(version);
-        self.env.rotated = true;
+        self.env.rotated.insert(who);
         self.step(who, "takes the account over again", |client, _| client.take_over(account));
         self.past[who].put_back = true;
         self.step(who, "supplies prekeys", |client, env| client.supply_prekeys(env));

@@ -1,69 +1,91 @@
-//! The services beside the log: the real prekey service and mailbox over stores in memory, which survive crashes.
+//! The services beside the log: the real tokens, prekeys, mailboxes and receipts over stores in memory, which survive crashes.
 
 use std::{sync::Arc, time::Duration};
 
 use keyglass_account::api::Id128;
+use keyglass_crypto::secret::Secret;
 use keyglass_log_server::{
     accounts::PublishedAccounts,
     clock::Clock,
     mailbox::{self, memory::MemoryMailbox},
     prekeys::{self, memory::MemoryPreKeys},
-    tokens::{Accounts, DeviceName},
+    tokens::{self, Accounts, DeviceName, memory::MemoryNonces},
 };
 
-use crate::{branch::Branch, setting::setting};
+use crate::{branch::Branch, clock::DAY, setting::setting};
 
-/// The prekey service and the mailbox.
+/// What survives a crash of the server.
+#[derive(Clone, Default)]
+struct Stores {
+    nonces: Arc<MemoryNonces>,
+    prekeys: Arc<MemoryPreKeys>,
+    messages: Arc<MemoryMailbox>,
+    receipts: Arc<MemoryMailbox>,
+}
+
+/// What devices ask a server for beside the log.
 pub struct Services {
-    prekey_store: Arc<MemoryPreKeys>,
-    mailbox_store: Arc<MemoryMailbox>,
+    stores: Stores,
     clock: Arc<dyn Clock>,
+    /// Who asks.
+    pub tokens: tokens::Service,
     /// The accounts as the log has published them.
     pub accounts: Arc<dyn Accounts>,
     /// Prekeys.
     pub prekeys: prekeys::Service,
     /// Messages.
     pub mailbox: mailbox::Service,
+    /// What devices say of messages that they could not open.
+    pub receipts: mailbox::Receipts,
 }
 
 impl Services {
     /// Services with empty stores.
     #[must_use]
     pub fn new(branch: &Branch, clock: Arc<dyn Clock>) -> Self {
-        Self::over(branch, Arc::default(), Arc::default(), clock)
+        Self::over(branch, Stores::default(), clock)
     }
 
     /// The same after a crash: what is stored is still there, and what is in memory is not.
     pub fn restart(&mut self, branch: &Branch) {
-        let (prekeys, mailbox) = (Arc::clone(&self.prekey_store), Arc::clone(&self.mailbox_store));
-        *self = Self::over(branch, prekeys, mailbox, Arc::clone(&self.clock));
+        *self = Self::over(branch, self.stores.clone(), Arc::clone(&self.clock));
     }
 
-    fn over(
-        branch: &Branch,
-        prekey_store: Arc<MemoryPreKeys>,
-        mailbox_store: Arc<MemoryMailbox>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    fn over(branch: &Branch, stores: Stores, clock: Arc<dyn Clock>) -> Self {
         let origin = setting().origin.clone();
         let store: Arc<dyn keyglass_log_server::store::Store> = Arc::clone(branch.store()) as _;
         let accounts: Arc<dyn Accounts> =
             Arc::new(PublishedAccounts::new(store, Arc::clone(branch.published()), origin.clone()));
+        let tokens = tokens::Service::new(
+            origin.clone(),
+            Secret::new([3; 32]),
+            Arc::clone(&accounts),
+            Arc::clone(&stores.nonces) as _,
+            Arc::clone(&clock),
+            // Clocks are off by days here, and a server that minds would only keep such clients from trying everything else.
+            tokens::Settings { window: Duration::from_millis(5 * DAY), ..tokens::Settings::default() },
+        );
         let prekeys = prekeys::Service::new(
             origin,
-            Arc::clone(&prekey_store) as _,
+            Arc::clone(&stores.prekeys) as _,
             Arc::clone(&accounts),
             Arc::clone(&clock),
             prekeys::Settings::default(),
         );
         let mailbox = mailbox::Service::new(
-            Arc::clone(&mailbox_store) as _,
+            Arc::clone(&stores.messages) as _,
             Arc::clone(&accounts),
             Arc::clone(&clock),
             // Messages may come later here than from a real mailbox: what a device then says is tried as well.
             mailbox::Settings { kept: Duration::MAX, ..mailbox::Settings::default() },
         );
-        Self { prekey_store, mailbox_store, clock, accounts, prekeys, mailbox }
+        let receipts = mailbox::Receipts::new(
+            Arc::clone(&stores.receipts) as _,
+            Arc::clone(&accounts),
+            Arc::clone(&clock),
+            mailbox::receipts::HandshakeFailures::default(),
+        );
+        Self { stores, clock, tokens: tokens.unwrap(), accounts, prekeys, mailbox, receipts }
     }
 }
 
@@ -78,6 +100,8 @@ pub fn device(label: &str, device: u32) -> DeviceName {
 pub struct Parcel {
     /// When it arrives, by the true time.
     pub at: u64,
+    /// From where.
+    pub from: DeviceName,
     /// Where.
     pub to: DeviceName,
     /// Its id.

@@ -11,7 +11,7 @@
 use keyglass_simulation::{
     client::Mutant,
     faults::Fault,
-    history::{Options, run},
+    history::{Options, run, scenario::violation},
     lies::{Lie, PROMISES, When},
     seeds::{first_failure, run_all},
 };
@@ -72,5 +72,16 @@ fn broken_clients_are_caught() {
         let caught =
             caught.unwrap_or_else(|| panic!("{mutant:?} is not caught within {CAUGHT_WITHIN} histories"));
         println!("{mutant:?}: caught by seed {}: {}", caught.seed, caught.violation.unwrap().0);
+    }
+}
+
+/// What random histories have occasion for too seldom has a history of its own.
+#[test]
+fn broken_clients_are_caught_in_histories_made_for_them_and_the_real_one_is_not() {
+    for mutant in Mutant::ALL.into_iter().filter(|mutant| !CAUGHT.contains(mutant)) {
+        let real = violation(mutant, false);
+        assert_eq!(real, None, "the real client where {mutant:?} shows");
+        let caught = violation(mutant, true).unwrap_or_else(|| panic!("{mutant:?} is not caught"));
+        println!("{mutant:?}: {}", caught.0);
     }
 }

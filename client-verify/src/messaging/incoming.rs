@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     proven::{ProvenAccount, ProvenDevice},
-    state::{OwnAccount, TextKey, UnreadText},
+    state::{OwnAccount, OwnDeviceState, TextKey, UnreadText},
     x3dh::{
         self, AcceptError, Accepted, FirstMessage, InitialMessage, Memory as _, MessageError, OwnDevice,
         PayloadError,
@@ -62,9 +62,8 @@ pub struct Refusal {
     pub cause: Cause,
     /// What becomes of it.
     pub fate: Fate,
-    /// What to tell the sender's device before the message is acknowledged. Whoever reads several messages looks at this one
-    /// [again](open) after the others: if it is [`Opening::Seen`] by then, it was an altered copy of one that was opened, and
-    /// there is nothing to tell.
+    /// What to tell the sender's device before the message is acknowledged, unless the message turns out to be a
+    /// [copy](is_copy) of another that is opened after it.
     pub receipt: Option<Receipt>,
 }
 
@@ -78,7 +77,7 @@ impl Refusal {
 #[derive(Debug)]
 #[must_use]
 pub enum Opening {
-    /// Its handshake was accepted before, or it is an altered copy of a message that was: acknowledge it.
+    /// Its handshake was accepted before: acknowledge it.
     Seen,
     /// It cannot be opened.
     Refused(Refusal),
@@ -116,7 +115,7 @@ pub enum Sender<'a> {
 #[derive(Debug)]
 #[must_use]
 pub enum Delivery {
-    /// Its handshake was accepted before: acknowledge it.
+    /// Its handshake was accepted before, or it is an altered [copy](is_copy) of a message that was: acknowledge it.
     Seen,
     /// It was opened. The session, the erased one-time secret and the text are in the account: store it, then
     /// acknowledge the message.
@@ -179,10 +178,7 @@ pub fn open(own: &OwnAccount, device: usize, body: &[u8]) -> Opening {
     };
     let (party, dh_secret) = (own.party(state), state.dh_key());
     let receiver = OwnDevice { party: &party, dh_secret: &dh_secret, version: own.published.unwrap_or(0) };
-    let sender = initial.claimed_sender();
-    if state.secrets().has_seen(&x3dh::handshake_of(receiver, &initial))
-        || state.has_accepted(&sender.dh_key, initial.ephemeral())
-    {
+    if state.secrets().has_seen(&x3dh::handshake_of(receiver, &initial)) {
         return Opening::Seen;
     }
     match core::str::from_utf8(&initial.claimed_sender().label) {
@@ -192,6 +188,18 @@ pub fn open(own: &OwnAccount, device: usize, body: &[u8]) -> Opening {
         }
         Err(_) => Opening::Refused(Refusal::new(Cause::SenderLabel, Fate::Acknowledge)),
     }
+}
+
+/// Whether a message that cannot be opened is an altered copy of one that was: whoever alters copies must not have the sender
+/// encrypt its text again and again. It is known as long as the session of that message is kept.
+#[must_use]
+pub fn is_copy(own: &OwnAccount, device: usize, body: &[u8]) -> bool {
+    let initial = InitialMessage::decode(body).ok();
+    own.devices.get(device).zip(initial).is_some_and(|(state, initial)| is_copy_of_accepted(state, &initial))
+}
+
+fn is_copy_of_accepted(state: &OwnDeviceState, initial: &InitialMessage) -> bool {
+    state.has_accepted(&initial.claimed_sender().dh_key, initial.ephemeral())
 }
 
 impl PendingMessage {
@@ -252,6 +260,7 @@ impl PendingMessage {
         let received = match x3dh::accept(receiver, &sender, &state.secrets(), &self.initial) {
             Ok(Accepted::Seen(_)) => return Delivery::Seen,
             Ok(Accepted::New(received)) => received,
+            Err(_) if is_copy_of_accepted(state, &self.initial) => return Delivery::Seen,
             Err(error) => {
                 let (to, id) = (&sender.party().label, sender.party().device_id);
                 let receipt = reason_of(&error, state).and_then(|reason| self.receipt(own, to, id, reason));

@@ -31,7 +31,7 @@ mod receipt;
 mod tests;
 
 pub use incoming::{
-    Cause, Delivery, Fate, Opened, Opening, PendingMessage, Recipient, Refusal, Sender, open,
+    Cause, Delivery, Fate, Opened, Opening, PendingMessage, Recipient, Refusal, Sender, is_copy, open,
 };
 pub use outgoing::{
     Answer, KEPT_FOR, MAX_ATTEMPTS, MAX_KEPT, MAX_KEPT_BYTES, Post, Randomness, StartError, Started,

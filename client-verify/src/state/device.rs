@@ -226,8 +226,8 @@ impl OwnDeviceState {
     }
 
     /// Whether a message whose sender has the device key `peer` and used `ephemeral` was accepted, as far as its session is
-    /// still kept. Nobody uses an ephemeral key twice, so that whatever else such a message says, it is a copy that somebody
-    /// altered.
+    /// still kept. Nobody uses an ephemeral key twice on purpose, so that another such message that does not open is a copy that
+    /// somebody altered.
     #[must_use]
     pub fn has_accepted(&self, peer: &DhPublicKey, ephemeral: &DhPublicKey) -> bool {
         let (peer, ephemeral) = (peer.to_bytes(), ephemeral.to_bytes());

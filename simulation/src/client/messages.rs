@@ -6,6 +6,7 @@ use keyglass_account::{
     api::Id128,
     device::Suite,
     prekey::{KemPreKey, PreKeyBundle},
+    receipt::FailureReason,
 };
 use keyglass_client_verify::{
     messaging::{
@@ -15,7 +16,7 @@ use keyglass_client_verify::{
     proven::{BundleError, ProvenAccount, Unverified},
     state::{OwnDeviceState, StoredSession},
     verdict::Verdict,
-    x3dh::{AcceptError, InitialMessage},
+    x3dh::{AcceptError, HandshakeId, InitialMessage},
 };
 use keyglass_crypto::hash::sha256;
 
@@ -44,6 +45,25 @@ fn handshake_of(session: &StoredSession, text: [u8; 16]) -> Handshake {
         text,
         secrets: keys.iter().map(|key| *key.expose()).collect(),
         associated_data: session.associated_data.clone(),
+    }
+}
+
+/// What becomes of a message.
+enum Become {
+    /// It is acknowledged.
+    Done,
+    /// It stays in the mailbox.
+    Kept,
+    /// It was not opened, and its sender is to be told, unless it turns out to be a copy.
+    Held(Receipt, Finding),
+}
+
+impl From<Fate> for Become {
+    fn from(fate: Fate) -> Self {
+        match fate {
+            Fate::Acknowledge => Self::Done,
+            Fate::Keep => Self::Kept,
+        }
     }
 }
 
@@ -93,10 +113,10 @@ impl Client {
         text: &WrittenText<'_>,
     ) -> Step<()> {
         let to = String::from_utf8(account.label().to_vec()).unwrap();
-        let (label, own) =
-            (self.label.clone(), self.account()?.devices.first().map_or(0, |device| device.id));
+        let own = self.account()?.devices.first().map_or(0, |device| device.id);
         let request = env.dice.bytes();
-        let bundle = match env.fetch((&label, own), (&to, device), request) {
+        let fetched = self.token(env, own).and_then(|token| env.fetch(&token, (&to, device), request));
+        let bundle = match fetched {
             Ok(bundle) => bundle,
             Err(error) => {
                 let (verdict, why) = match error {
@@ -172,7 +192,6 @@ impl Client {
 
     fn post(&mut self, env: &mut Env) -> Step<()> {
         let posts = messaging::unsent(self.account()?);
-        let label = self.label.clone();
         for post in posts {
             let own = self
                 .account()?
@@ -180,8 +199,9 @@ impl Client {
                 .iter()
                 .find(|text| text.id == post.text)
                 .map_or(0, |text| text.from_device);
-            let sent =
-                env.send((&label, own), (&post.to, post.device), Id128(post.id), &post.body, post.text);
+            let sent = self.token(env, own).and_then(|token| {
+                env.send(&token, (&post.to, post.device), Id128(post.id), &post.body, post.text)
+            });
             let answer = match sent {
                 Ok(()) => Answer::Taken,
                 Err(NoAnswer::Unreachable) => Answer::Later,
@@ -222,30 +242,61 @@ impl Client {
         index: usize,
         senders: &mut BTreeMap<String, Step<ProvenAccount>>,
     ) -> Step<()> {
-        let (label, device) = (self.label.clone(), self.account()?.devices[index].id);
+        let device = self.account()?.devices[index].id;
         let unreachable = |_| Stop::Failed(Finding::new(Verdict::Unreachable, "no_messages"));
-        for receipt in env.receipts(&label, device) {
-            let from = receipt.0.as_bytes().to_vec();
-            let (handshake, reason) = (receipt.2.handshake, receipt.2.reason);
-            let taken = messaging::take_receipt(self.account_mut(), &from, receipt.1, &handshake, reason);
-            env.note(format!("      {label} hears from {}/{}: {reason}, {taken:?}", receipt.0, receipt.1));
-            if taken == messaging::ReceiptEffect::Abandoned {
-                env.given_up(&handshake.0);
-            }
-            self.store_account(&[])?;
-        }
-        let messages = env.messages(&label, device).map_err(unreachable)?;
+        let token = self.token(env, device).map_err(unreachable)?;
+        let messages = env.messages(&token).map_err(unreachable)?;
         if self.mutant == Some(Mutant::AcknowledgesEarly) {
             let ids: Vec<Id128> = messages.iter().map(|(id, _)| *id).collect();
-            env.acknowledge(&label, device, &ids).map_err(unreachable)?;
+            env.acknowledge(&token, &ids).map_err(unreachable)?;
         }
-        let mut done = Vec::new();
+        let (mut done, mut held) = (Vec::new(), Vec::new());
         for (id, body) in messages {
-            if self.open(env, index, &body, senders)? == Fate::Acknowledge {
+            match self.open(env, index, &body, senders)? {
+                Become::Done => done.push(id),
+                Become::Kept => {}
+                Become::Held(receipt, finding) => held.push((id, body, receipt, finding)),
+            }
+        }
+        for (id, body, receipt, finding) in held {
+            // What was opened meanwhile came in an altered copy, too.
+            if messaging::is_copy(self.account()?, index, &body) {
+                self.ignored += 1;
+                done.push(id);
+                continue;
+            }
+            self.findings.push(finding);
+            // Without an answer, its sender is told again.
+            if !matches!(env.leave_receipt(&token, &receipt), Err(NoAnswer::Unreachable)) {
                 done.push(id);
             }
         }
-        env.acknowledge(&label, device, &done).map_err(unreachable)
+        env.acknowledge(&token, &done).map_err(unreachable)?;
+        self.take_receipts(env, &token)
+    }
+
+    /// Takes in what devices say of messages that were sent from here.
+    fn take_receipts(&mut self, env: &mut Env, token: &str) -> Step<()> {
+        let unreachable = |_| Stop::Failed(Finding::new(Verdict::Unreachable, "no_receipts"));
+        let label = self.label.clone();
+        let mut ids = Vec::new();
+        for receipt in env.receipts(token).map_err(unreachable)? {
+            ids.push(receipt.id);
+            let handshake = HandshakeId(receipt.handshake.as_bytes().try_into().unwrap());
+            let reason = FailureReason::from_name(&receipt.reason).unwrap();
+            let (from, device) = (receipt.from.label.as_bytes(), receipt.from.device);
+            let taken = messaging::take_receipt(self.account_mut(), from, device, &handshake, reason);
+            let from = String::from_utf8_lossy(from);
+            env.note(format!("      {label} hears from {from}/{device}: {reason}, {taken:?}"));
+            if taken == messaging::ReceiptEffect::Abandoned {
+                env.given_up(&handshake.0);
+            }
+        }
+        if !ids.is_empty() {
+            self.store_account(&[])?;
+            env.acknowledge_receipts(token, &ids).map_err(unreachable)?;
+        }
+        Ok(())
     }
 
     fn open(
@@ -254,18 +305,18 @@ impl Client {
         index: usize,
         body: &[u8],
         senders: &mut BTreeMap<String, Step<ProvenAccount>>,
-    ) -> Step<Fate> {
+    ) -> Step<Become> {
         if self.mutant == Some(Mutant::ForgetsHandshakes) {
             forget(&mut self.account_mut().devices[index]);
         }
         let pending = match messaging::open(self.account()?, index, body) {
             Opening::Seen => {
                 self.ignored += 1;
-                return Ok(Fate::Acknowledge);
+                return Ok(Become::Done);
             }
             Opening::Refused(refusal) => {
                 self.findings.push(refused(&refusal.cause));
-                return Ok(refusal.fate);
+                return Ok(refusal.fate.into());
             }
             Opening::NeedsSender(pending) => pending,
         };
@@ -285,11 +336,11 @@ impl Client {
         match pending.supply(self.account_mut(), sender) {
             Delivery::Seen => {
                 self.ignored += 1;
-                Ok(Fate::Acknowledge)
+                Ok(Become::Done)
             }
             Delivery::Opened(opened) => {
                 self.opened(env, index, body, &opened)?;
-                Ok(Fate::Acknowledge)
+                Ok(Become::Done)
             }
             Delivery::Refused(refusal) => {
                 self.store_account(&[])?;
@@ -299,18 +350,13 @@ impl Client {
                     }
                     (cause, _) => refused(&cause),
                 };
-                self.findings.push(finding.about(&label));
-                self.report(env, index, refusal.receipt);
-                Ok(refusal.fate)
+                let finding = finding.about(&label);
+                if let Some(receipt) = refusal.receipt {
+                    return Ok(Become::Held(receipt, finding));
+                }
+                self.findings.push(finding);
+                Ok(refusal.fate.into())
             }
-        }
-    }
-
-    fn report(&mut self, env: &mut Env, index: usize, receipt: Option<Receipt>) {
-        let device = self.account_mut().devices.get(index).map_or(0, |device| device.id);
-        let label = self.label.clone();
-        if let Some(receipt) = receipt {
-            env.leave_receipt(&label, device, receipt);
         }
     }
 

@@ -15,6 +15,7 @@ pub use mutant::Mutant;
 pub use prekeys::{RETENTION, SIGNED_LIFETIME};
 pub use record::Change;
 
+use keyglass_account::problem::Problem;
 use keyglass_client_verify::{
     state::{Contacts, HeadsDocument, LogDocument, OwnAccount},
     verdict::Verdict,
@@ -26,7 +27,8 @@ use keyglass_tlog::{evidence::Evidence, time::UnixMillis};
 use crate::{
     clock::PartyClock,
     disk::{Crashed, Disk},
-    env::Env,
+    env::{Env, NoAnswer, Signer},
+    services::device as device_name,
     setting::setting,
 };
 
@@ -222,6 +224,19 @@ impl Client {
 
     fn account_mut(&mut self) -> &mut OwnAccount {
         self.home_mut().account.as_mut().unwrap()
+    }
+
+    /// One of its devices, which signs requests. One that it has no more is answered as the server would.
+    fn signer(&self, id: u32) -> Result<Signer, NoAnswer> {
+        let account = self.home().account.as_ref().unwrap();
+        let device = account.devices.iter().find(|device| device.id == id);
+        let device = device.ok_or(NoAnswer::Declined(Problem::UnknownDevice))?;
+        Ok(Signer { name: device_name(&self.label, id), key: device.signing_key(), now: self.now() })
+    }
+
+    /// A token for one of its devices.
+    fn token(&self, env: &mut Env, id: u32) -> Result<String, NoAnswer> {
+        env.token(&self.signer(id)?)
     }
 
     /// Stores the account, and notes what it has taken in.

@@ -82,7 +82,7 @@ impl Client {
         if upload == UploadPreKeys::default() {
             return Ok(true);
         }
-        match env.upload(&label, id, &upload) {
+        match self.signer(id).and_then(|signer| env.upload(&signer, &upload)) {
             Ok(_) => {}
             Err(NoAnswer::Declined(
                 Problem::PreKeyIdReused
@@ -117,7 +117,7 @@ impl Client {
         let (label, now) = (self.label.clone(), self.now().0);
         let id = self.account_mut().devices[index].id;
         let post_quantum = self.announces_kem(id);
-        let status = match env.status(&label, id) {
+        let status = match self.token(env, id).and_then(|token| env.status(&token)) {
             Ok(status) => status,
             Err(_) => return Err(unreachable_now()),
         };

@@ -54,26 +54,31 @@ impl Inbox {
         let server = context.server.clone();
         let service = Service::new(&server, account, device).authorize().await?;
         let mut held: Vec<Held> = Vec::new();
-        let mut seen: BTreeSet<Id128> = BTreeSet::new();
+        let mut kept: BTreeSet<Id128> = BTreeSet::new();
         let mut last_kept = None;
         for _ in 0..MAX_ROUNDS {
             let page = service.messages(last_kept).await?;
             let mut done = Vec::new();
             let mut progress = false;
             for message in page.messages {
+                let id = message.id;
                 // A server that does not know where to go on begins at the oldest again.
-                if !seen.insert(message.id) {
+                if kept.contains(&id) {
                     continue;
                 }
                 progress = true;
                 match self.open(context, account, index, &message).await? {
-                    Opened::Done => done.push(message.id),
-                    Opened::Kept => last_kept = Some(message.id),
+                    Opened::Done => {
+                        done.push(id);
+                        continue;
+                    }
+                    Opened::Kept => {}
                     Opened::Held(refusal, from, failure) => {
-                        last_kept = Some(message.id);
                         held.push(Held { message, refusal, from, failure });
                     }
                 }
+                kept.insert(id);
+                last_kept = Some(id);
             }
             service.acknowledge(done).await?;
             if !page.more || !progress {
@@ -157,7 +162,7 @@ impl Inbox {
     ) -> Result<(), Failure> {
         let mut done = Vec::new();
         for Held { message, refusal, from, failure } in held {
-            if matches!(messaging::open(account, index, message.body.as_bytes()), Opening::Seen) {
+            if messaging::is_copy(account, index, message.body.as_bytes()) {
                 self.redelivered = self.redelivered.saturating_add(1);
                 done.push(message.id);
                 continue;
