@@ -108,6 +108,8 @@ pub struct Env {
     /// The clients whose keys were replaced, so that messages on their way may not be opened.
     pub rotated: BTreeSet<usize>,
     parcels: Vec<Parcel>,
+    /// When a receipt about each text was left that nobody has taken in yet.
+    receipts_left: BTreeMap<[u8; 16], u64>,
     crash_in: Option<u64>,
 }
 
@@ -140,6 +142,7 @@ impl Env {
             lost: BTreeSet::new(),
             rotated: BTreeSet::new(),
             parcels: Vec::new(),
+            receipts_left: BTreeMap::new(),
             crash_in: None,
             time,
             dice,

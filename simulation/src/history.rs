@@ -557,9 +557,10 @@ impl History {
             .env
             .oracle
             .texts
-            .values()
-            .filter(|text| !text.arrived && text.excuse.is_none() && clean[text.from] && clean[text.to])
-            .map(|text| text.text.clone())
+            .iter()
+            .filter(|(_, text)| !text.arrived && text.excuse.is_none() && clean[text.from] && clean[text.to])
+            .filter(|(id, _)| !self.env.receipt_is_gone(id))
+            .map(|(_, text)| text.text.clone())
             .collect();
         if let Some(text) = late.first() {
             self.env.oracle.violated(format!("nothing goes wrong any more, and this did not arrive: {text}"));

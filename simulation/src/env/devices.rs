@@ -23,6 +23,9 @@ use crate::{
     setting::setting,
 };
 
+/// How long the server keeps receipts, less an hour for its clock.
+const RECEIPTS_KEPT: u64 = 30 * DAY - HOUR;
+
 impl Env {
     /// A token for a device that signs its request.
     ///
@@ -201,6 +204,9 @@ impl Env {
             env.step()?;
             let left = env.services.receipts.leave(&from, &to, &receipt.handshake.0, receipt.reason);
             left.map_err(refused)?;
+            if let Some(handshake) = env.oracle.handshakes.get(&receipt.handshake.0) {
+                env.receipts_left.insert(handshake.text, env.time.now());
+            }
             env.step()
         })
     }
@@ -210,10 +216,25 @@ impl Env {
     /// # Errors
     /// [`NoAnswer`].
     pub fn receipts(&mut self, token: &str) -> Result<Vec<api::Receipt>, NoAnswer> {
-        self.call(|env| {
+        let receipts = self.call(|env| {
             let caller = env.bearer(token)?;
             Ok(env.services.receipts.read(&caller.name).unwrap().0)
-        })
+        })?;
+        for receipt in &receipts {
+            let handshake = receipt.handshake.as_bytes().try_into().ok();
+            let handshake: Option<[u8; 32]> = handshake;
+            if let Some(started) = handshake.and_then(|id| self.oracle.handshakes.get(&id)) {
+                self.receipts_left.remove(&started.text);
+            }
+        }
+        Ok(receipts)
+    }
+
+    /// Whether a receipt about a text has waited for so long that its sender never heard of it.
+    #[must_use]
+    pub fn receipt_is_gone(&self, text: &[u8; 16]) -> bool {
+        let left = self.receipts_left.get(text);
+        left.is_some_and(|left| self.time.now().saturating_sub(*left) > RECEIPTS_KEPT)
     }
 
     /// A device has taken receipts in.
