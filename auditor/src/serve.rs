@@ -66,9 +66,10 @@ pub async fn serve(cli: &Cli) -> Result<Verdict, RunError> {
     let desk = Arc::new(desk);
     let stop = stop_signal()?;
     let Common { listen, rate_limit, .. } = options.common;
-    let server = Listening::start(listen, &logs, sources(&plans), &metrics, rate_limit, tls)?;
     let start = |peers| Running::start(&logs, &book, peers, options.gossip_period, &roots, metrics.gossip());
+    // Before anyone is told that it runs, so that no SIGHUP goes by unseen.
     let gossip = options.peers.map(start).transpose()?;
+    let server = Listening::start(listen, &logs, sources(&plans), &metrics, rate_limit, tls)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(watch_for_alerts(Arc::clone(&logs), Arc::clone(&desk)));
     tasks.spawn(async move { desk.run().await });

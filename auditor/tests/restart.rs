@@ -74,8 +74,8 @@ async fn growth_and_incidents_go_on_and_an_alert_is_told_once_and_ends() {
     life.round(1).await;
     let before = life.round(30).await;
     assert_eq!((open(&before), before.growth.len()), (vec!["unwitnessed"], 11));
-    let told = vec![(1, "unwitnessed".to_owned())];
-    assert_eq!(life.alerts(), told);
+    let told = life.alerts();
+    assert!(matches!(told.as_slice(), [(_, key)] if key == "unwitnessed"), "{told:?}");
     drop(life);
 
     // Before the first round all is there that was there.
